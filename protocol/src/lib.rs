@@ -1,0 +1,5 @@
+//! Kafka's wire and record formats. Bytes in, values out: no I/O, no clock, no runtime. The one exception is the small
+//! blocking client, which tests, tools and load generators share.
+#![forbid(unsafe_code)]
+
+pub mod ids;
