@@ -2,4 +2,5 @@
 //! blocking client, which tests, tools and load generators share.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod ids;
