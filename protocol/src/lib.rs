@@ -3,4 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod api;
+pub mod error_code;
+pub mod fetch;
+pub mod frame;
+pub mod header;
 pub mod ids;
+pub mod produce;
+pub mod wire;
