@@ -1,0 +1,5 @@
+//! The files of one segment besides its batches.
+
+pub mod index;
+pub mod time_index;
+pub mod txn_index;
