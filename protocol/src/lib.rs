@@ -2,12 +2,15 @@
 //! blocking client, which tests, tools and load generators share.
 #![forbid(unsafe_code)]
 
-pub mod batch;
 pub mod api;
+pub mod batch;
+pub mod bounds;
+pub mod client;
 pub mod error_code;
 pub mod fetch;
 pub mod frame;
 pub mod header;
 pub mod ids;
 pub mod produce;
+pub mod schema;
 pub mod wire;

@@ -88,4 +88,12 @@ pub enum WireError {
         /// Version asked for.
         version: i16,
     },
+    /// The published codec refuses what our own walk let pass.
+    #[error("the codec of API key {key} version {version} refuses the message")]
+    Codec {
+        /// Key of the API.
+        key: i16,
+        /// Version of the message.
+        version: i16,
+    },
 }

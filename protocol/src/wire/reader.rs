@@ -24,6 +24,15 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    pub(crate) const fn is_flexible(&self) -> bool {
+        self.flexible
+    }
+
+    /// Bytes of decoded form charged so far.
+    pub(crate) const fn charged(&self) -> usize {
+        decoded_bytes_max(self.wire) - self.budget
+    }
+
     /// Books memory that decoding will take.
     pub(crate) const fn charge(&mut self, count: usize, bytes_each: usize) -> Result<(), WireError> {
         match self.budget.checked_sub(count.saturating_mul(bytes_each)) {

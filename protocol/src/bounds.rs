@@ -1,0 +1,213 @@
+//! The walk over a request's body that must pass before the `kafka-protocol` decoder sees bytes from a socket: that decoder
+//! allocates whatever a count claims. On the connection's core; allocates nothing unless text has to be mended.
+//!
+//! What Kafka does with odd bytes, and so do we: bytes after the body are ignored; unknown tagged fields are passed over;
+//! malformed UTF-8 is replaced; null where none may stand, a count that the bytes left cannot hold, a string above 32,767
+//! bytes, a tag that the version does not have, and a body that ends early throw `InvalidRequestException`, which closes the
+//! connection. Stricter than Kafka in two places: negative lengths below -1 (Kafka takes them for null), and requests whose
+//! decoded form would take more than `wire::decoded_bytes_max`.
+
+use bytes::Bytes;
+use kafka_protocol::protocol::{Encodable, Request};
+
+use crate::api::{ApiKey, codec_version};
+use crate::schema::{self, Field, Type};
+use crate::wire::{Reader, WireError, Writer};
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// Memory that the decoded form takes besides its outermost structure, in bytes; an upper bound.
+    pub decoded_bytes: usize,
+    /// Bytes after the body.
+    pub trailing_bytes: usize,
+    /// Whether some text is not UTF-8; [`decode`] mends it.
+    pub malformed_text: bool,
+}
+
+/// Whether `body` may be shown to a decoder.
+///
+/// # Errors
+/// When it may not; see the head of this file. Also for a key without a shape and a version out of range.
+pub fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<(), WireError> {
+    walk(key, version, body).map(|_| ())
+}
+
+/// As [`check`], telling what was found.
+///
+/// # Errors
+/// As [`check`].
+pub fn walk(key: ApiKey, version: i16, body: &[u8]) -> Result<Walk, WireError> {
+    Walker::run(key, version, body, None)
+}
+
+/// Reads a request: walks it, mends its text where that is not UTF-8, and decodes it with the published codec, under the
+/// version that it knows for ours ([`codec_version`]).
+///
+/// # Errors
+/// As [`check`]; Kafka closes the connection.
+pub fn decode<R: Request>(version: i16, body: Bytes) -> Result<R, WireError> {
+    let key = crate::api::lookup(R::KEY).ok_or(WireError::UnknownKey(R::KEY))?.key;
+    let found = walk(key, version, &body)?;
+    let mut body = if found.malformed_text {
+        let mut mended = Vec::with_capacity(body.len() + MENDED_BYTES_MORE);
+        Walker::run(key, version, &body, Some(&mut mended))?;
+        Bytes::from(mended)
+    } else {
+        body
+    };
+    R::decode(&mut body, codec_version(key, version)).map_err(|_| WireError::Codec { key: R::KEY, version })
+}
+
+/// Appends the body of a response, under the version that the published codec knows for ours.
+///
+/// # Errors
+/// When the codec refuses it: a field is set that the version does not have, or a string is too long.
+pub fn encode<M: Encodable>(
+    key: ApiKey,
+    version: i16,
+    response: &M,
+    out: &mut Vec<u8>,
+) -> Result<(), WireError> {
+    response
+        .encode(out, codec_version(key, version))
+        .map_err(|_| WireError::Codec { key: key.code(), version })
+}
+
+struct Walker<'a, 'm> {
+    reader: Reader<'a>,
+    version: i16,
+    malformed_text: bool,
+    mended: Option<Mended<'a, 'm>>,
+}
+
+/// A copy of the body with its text replaced where that was not UTF-8.
+struct Mended<'a, 'm> {
+    body: &'a [u8],
+    copied: usize,
+    out: &'m mut Vec<u8>,
+}
+
+impl<'a, 'm> Walker<'a, 'm> {
+    fn run(
+        key: ApiKey,
+        version: i16,
+        body: &'a [u8],
+        mend: Option<&'m mut Vec<u8>>,
+    ) -> Result<Walk, WireError> {
+        let info = key.info();
+        let unsupported = WireError::UnsupportedVersion { key: key.code(), version };
+        let request = schema::lookup(key).ok_or(unsupported)?;
+        if !(info.min_served..=info.max).contains(&version) {
+            return Err(unsupported);
+        }
+        let mut walker = Walker {
+            reader: Reader::new(body, info.is_flexible(version)),
+            version,
+            malformed_text: false,
+            mended: mend.map(|out| Mended { body, copied: 0, out }),
+        };
+        walker.structure(request.fields)?;
+        if let Some(mended) = &mut walker.mended {
+            mended.copy_to(body.len());
+        }
+        Ok(Walk {
+            decoded_bytes: walker.reader.charged(),
+            trailing_bytes: walker.reader.left(),
+            malformed_text: walker.malformed_text,
+        })
+    }
+
+    fn structure(&mut self, fields: &[Field]) -> Result<(), WireError> {
+        for field in fields {
+            if field.tag.is_none() && field.versions.contains(self.version) {
+                self.value(&field.ty, field.nullable.contains(self.version))?;
+            }
+        }
+        let mut unknown = 0;
+        for _ in 0..self.reader.tag_count()? {
+            let (tag, size) = self.reader.tag()?;
+            match fields.iter().find(|field| field.tag == Some(tag)) {
+                Some(field) if field.versions.contains(self.version) => {
+                    self.value(&field.ty, field.nullable.contains(self.version))?;
+                }
+                Some(_) => return Err(WireError::TagNotValid { tag, version: self.version }),
+                None => {
+                    let first = unknown == 0;
+                    unknown += 1;
+                    self.reader.charge(1, if first { FIRST_TAG_BYTES } else { NEXT_TAG_BYTES })?;
+                    self.reader.take(size)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, ty: &Type, nullable: bool) -> Result<(), WireError> {
+        match ty {
+            Type::Fixed(bytes) => _ = self.reader.take(*bytes)?,
+            Type::String => self.string(nullable)?,
+            Type::Bytes => {
+                if self.reader.nullable_bytes()?.is_none() && !nullable {
+                    return Err(WireError::Null);
+                }
+            }
+            Type::Struct(fields) => self.structure(fields)?,
+            Type::Array(element) => {
+                let wire_min = element.wire_bytes_min(self.version, self.reader.is_flexible());
+                match self.reader.nullable_count(wire_min, element.decoded_bytes())? {
+                    Some(count) => self.elements(element, count)?,
+                    None if nullable => {}
+                    None => return Err(WireError::Null),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, element: &Type, count: usize) -> Result<(), WireError> {
+        if let Type::Fixed(bytes) = element {
+            self.reader.take(count * bytes)?;
+            return Ok(());
+        }
+        for _ in 0..count {
+            self.value(element, false)?;
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, nullable: bool) -> Result<(), WireError> {
+        let before = self.reader.left();
+        let Some(bytes) = self.reader.nullable_string()? else {
+            return if nullable { Ok(()) } else { Err(WireError::Null) };
+        };
+        if std::str::from_utf8(bytes).is_ok() {
+            return Ok(());
+        }
+        self.malformed_text = true;
+        if let Some(mended) = &mut self.mended {
+            let text = String::from_utf8_lossy(bytes);
+            if text.len() > crate::wire::STRING_BYTES_MAX {
+                return Err(WireError::StringTooLong(text.len()));
+            }
+            mended.copy_to(mended.body.len() - before);
+            Writer::new(mended.out, self.reader.is_flexible()).text(&text);
+            mended.copied = mended.body.len() - self.reader.left();
+        }
+        Ok(())
+    }
+}
+
+impl Mended<'_, '_> {
+    fn copy_to(&mut self, end: usize) {
+        self.out.extend_from_slice(&self.body[self.copied..end]);
+        self.copied = end;
+    }
+}
+
+/// A map's first entry allocates a whole node of eleven.
+const FIRST_TAG_BYTES: usize = 448;
+/// A further entry of a map whose nodes are at least half full.
+const NEXT_TAG_BYTES: usize = 112;
+/// Room to begin with for what replacements add.
+const MENDED_BYTES_MORE: usize = 64;

@@ -1,0 +1,67 @@
+//! The shapes of the requests that we serve, as constants: what `bounds` walks. Plain data for any core. A shape says what
+//! stands on the wire in which versions, never what it means.
+//!
+//! A new request is one constant in a file beside this one, written in the words of [`field`], and one row in [`REQUESTS`].
+
+mod cluster;
+mod field;
+mod log;
+mod topics;
+
+pub use field::{Field, Type, Versions};
+
+use crate::api::ApiKey;
+
+/// The shape of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Its API; versions and the first flexible one stand in the API table.
+    pub key: ApiKey,
+    /// Its fields in wire order.
+    pub fields: &'static [Field],
+}
+
+/// Every request with a shape, by ascending key.
+pub const REQUESTS: &[Request] = &[
+    Request { key: ApiKey::Produce, fields: log::PRODUCE },
+    Request { key: ApiKey::Fetch, fields: log::FETCH },
+    Request { key: ApiKey::ListOffsets, fields: log::LIST_OFFSETS },
+    Request { key: ApiKey::Metadata, fields: topics::METADATA },
+    Request { key: ApiKey::ApiVersions, fields: cluster::API_VERSIONS },
+    Request { key: ApiKey::CreateTopics, fields: topics::CREATE_TOPICS },
+    Request { key: ApiKey::DeleteTopics, fields: topics::DELETE_TOPICS },
+    Request { key: ApiKey::InitProducerId, fields: cluster::INIT_PRODUCER_ID },
+    Request { key: ApiKey::OffsetForLeaderEpoch, fields: log::OFFSET_FOR_LEADER_EPOCH },
+    Request { key: ApiKey::DescribeConfigs, fields: cluster::DESCRIBE_CONFIGS },
+    Request { key: ApiKey::CreatePartitions, fields: topics::CREATE_PARTITIONS },
+    Request { key: ApiKey::DescribeCluster, fields: cluster::DESCRIBE_CLUSTER },
+];
+
+/// The shape of a request; none where we have not written one down.
+#[must_use]
+pub fn lookup(key: ApiKey) -> Option<&'static Request> {
+    let row = REQUESTS.binary_search_by_key(&key, |request| request.key).ok()?;
+    REQUESTS.get(row)
+}
+
+const _: () = {
+    let mut index = 0;
+    while index < REQUESTS.len() {
+        let ascending = index == 0 || REQUESTS[index - 1].key.code() < REQUESTS[index].key.code();
+        assert!(ascending, "binary search needs ascending keys");
+        index += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api;
+
+    #[test]
+    fn whatever_is_advertised_has_a_shape() {
+        for info in api::advertised() {
+            assert!(lookup(info.key).is_some(), "{}", info.name);
+        }
+    }
+}
