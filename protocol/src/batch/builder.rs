@@ -20,7 +20,6 @@ pub struct BatchBuilder {
     base_timestamp: Option<TimestampMs>,
     max_timestamp: TimestampMs,
     max_timestamp_override: Option<TimestampMs>,
-    delete_horizon: Option<TimestampMs>,
     last_offset_delta: Option<i32>,
     next_delta: i32,
     count: i32,
@@ -62,7 +61,6 @@ impl BatchBuilder {
             base_timestamp: None,
             max_timestamp: TimestampMs(-1),
             max_timestamp_override: None,
-            delete_horizon: None,
             last_offset_delta: None,
             next_delta: 0,
             count: 0,
@@ -121,17 +119,19 @@ impl BatchBuilder {
     }
 
     /// A base timestamp other than the first record's; only before the first record.
+    ///
+    /// # Panics
+    /// After a record.
     pub fn base_timestamp(&mut self, base: TimestampMs) -> &mut Self {
         assert_eq!(self.count, 0, "deltas are already written against another base");
         self.base_timestamp = Some(base);
         self
     }
 
-    /// The cleaner's delete horizon, in place of the base timestamp (KIP-534).
+    /// The cleaner's delete horizon, which stands in for the base timestamp (KIP-534); only before the first record.
     pub fn delete_horizon(&mut self, horizon: TimestampMs) -> &mut Self {
         self.flags |= DELETE_HORIZON_BIT;
-        self.delete_horizon = Some(horizon);
-        self
+        self.base_timestamp(horizon)
     }
 
     /// A last offset delta other than the last record's: what compaction leaves.
@@ -217,7 +217,7 @@ impl BatchBuilder {
     fn write_header(&self, batch: &mut [u8]) {
         let batch_length = length(batch.len() - BATCH_PREFIX_SIZE);
         let (producer_id, producer_epoch, base_sequence) = self.producer;
-        let base_timestamp = self.delete_horizon.or(self.base_timestamp).unwrap_or(TimestampMs(-1));
+        let base_timestamp = self.base_timestamp.unwrap_or(TimestampMs(-1));
         let mut head = Vec::with_capacity(BATCH_HEADER_SIZE);
         head.extend_from_slice(&self.base_offset.0.to_be_bytes());
         head.extend_from_slice(&batch_length.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The codecs of record batches: compressing whole, decompressing through a bounded window.
+//! The codecs of record batches by name, and compressing whole record areas. Decompressing is `decompress/`.
 
 /// Codec in the low three attribute bits (`CompressionType`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +96,7 @@ fn compress_xerial(records: &[u8]) -> Vec<u8> {
 }
 
 /// snappy-java's stream header: magic, version 1, compatible with version 1.
-const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
+pub(super) const XERIAL_HEADER: [u8; 16] =
+    [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
 const XERIAL_BLOCK_SIZE: usize = 32 * 1024;
 const ZSTD_LEVEL: i32 = 3;

@@ -202,6 +202,8 @@ pub fn patch_max_timestamp(batch: &mut [u8], timestamp_type: TimestampType, max_
     if attributes == wanted && i64_at::<MAX_TIMESTAMP_AT>(head) == max_timestamp.0 {
         return;
     }
+    // Kafka writes the attributes anew here, and so without the bits that mean nothing.
+    let wanted = wanted & KNOWN_BITS;
     head[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&wanted.to_be_bytes());
     head[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp.0.to_be_bytes());
     let crc = compute_crc(batch);
@@ -232,6 +234,7 @@ pub(crate) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 pub(crate) const CONTROL_BIT: i16 = 1 << 5;
 pub(crate) const DELETE_HORIZON_BIT: i16 = 1 << 6;
+const KNOWN_BITS: i16 = 0x7f;
 
 fn i16_at<const AT: usize>(head: &[u8; BATCH_HEADER_SIZE]) -> i16 {
     i16::from_be_bytes([head[AT], head[AT + 1]])

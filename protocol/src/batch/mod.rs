@@ -22,16 +22,30 @@
 
 mod builder;
 mod compression;
+mod decompress;
+mod deep;
+mod fault;
 mod header;
 mod iter;
+mod lookup;
 mod records;
+mod stream;
+mod validate;
 mod varint;
 
 pub use builder::{BatchBuilder, RecordSpec};
 pub use compression::{Compression, compress};
+pub use decompress::{CodecError, decompression_memory};
+pub use deep::{DeepCheck, Progress};
+pub use fault::{BatchFault, InvalidBatch, RECORD_ERRORS_MAX};
 pub use header::{
     BATCH_HEADER_SIZE, BATCH_PREFIX_SIZE, BatchError, BatchHeader, TimestampType, compute_crc, crc_ok,
     patch_base_offset_and_epoch, patch_max_timestamp,
 };
 pub use iter::{Batch, Batches};
+pub use lookup::{
+    LookupError, TimestampedOffset, first_record_at_or_after, record_area, record_of_max_timestamp,
+};
 pub use records::{Headers, Record, RecordError, Records};
+pub use stream::RecordsError;
+pub use validate::{BatchRules, Checked, CheckedBatch, check_produced, is_long};
