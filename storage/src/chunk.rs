@@ -239,3 +239,6 @@ impl Drop for Chunk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -324,6 +324,15 @@ impl Disk {
         answer
     }
 
+    /// Operations issued and not completed, those of dropped futures included.
+    pub fn in_flight(&self) -> usize {
+        match self {
+            Disk::Uring(disk) => disk.in_flight(),
+            #[cfg(any(test, feature = "sim"))]
+            Disk::Sim(disk) => disk.in_flight(),
+        }
+    }
+
     async fn try_direct(&self, file: &DiskFile) -> io::Result<DirectIo> {
         if !file.is_direct() {
             return Ok(DirectIo::No);

@@ -272,4 +272,4 @@ fn cut(offset: u64, len: usize, unit: u64) -> impl Iterator<Item = (u64, std::op
 
 const BLOCK: usize = 4096;
 /// What a device writes whole or not at all.
-pub(super) const SECTOR_BYTES: u64 = 512;
+const SECTOR_BYTES: u64 = 512;

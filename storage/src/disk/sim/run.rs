@@ -48,12 +48,15 @@ impl SimDisk {
                         drop(tasks.remove(index));
                     }
                 }
-                Pick::Disk => {
-                    let waker = self.0.borrow_mut().step().flatten();
-                    waker.into_iter().for_each(Waker::wake);
-                }
+                Pick::Disk => self.step(),
             }
         }
+    }
+
+    /// Completes one operation under way, if there is one: for an executor that is not [`SimDisk::run`].
+    pub fn step(&self) {
+        let waker = self.0.borrow_mut().step().flatten();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     fn pick(&self, main: &Ready, tasks: &[Task]) -> Pick {

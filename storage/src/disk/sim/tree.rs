@@ -170,7 +170,7 @@ impl Tree {
         let mut stopped = BTreeSet::new();
         for change in std::mem::take(&mut self.changes) {
             let blocked = change.directories().any(|directory| stopped.contains(&directory));
-            if !blocked && (mercy.spares(random) || matches!(mercy, Mercy::Mixed) && random.percent(50)) {
+            if !blocked && mercy.spares(random) {
                 self.make_durable(&change);
             } else {
                 stopped.extend(change.directories());
@@ -179,8 +179,8 @@ impl Tree {
         for directory in self.directories.values_mut() {
             directory.live.clone_from(&directory.durable);
         }
-        let mercy = Mercy::pick(random);
         for content in self.files.values_mut() {
+            let mercy = if random.percent(50) { mercy } else { Mercy::pick(random) };
             *content = content.after_power_cut(random, mercy);
         }
         self.forget_unused(&BTreeSet::new());

@@ -4,7 +4,6 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
 use std::ptr;
 
 use io_uring::{opcode, squeue, types};
@@ -23,8 +22,7 @@ pub(super) struct Flight {
     /// Windows in a row that brought nothing.
     idle_rounds: u32,
     iovecs: Vec<libc::iovec>,
-    path: CString,
-    second_path: CString,
+    paths: Paths,
     directory: Option<OwnedFd>,
     tries_direct: bool,
 }
@@ -38,7 +36,7 @@ impl Flight {
         if let Err(error) = request.check().and_then(|()| belongs_here(&request)) {
             return Err((error, request));
         }
-        let (path, second_path) = match paths(&request) {
+        let paths = match Paths::of(&request) {
             Ok(paths) => paths,
             Err(error) => return Err((error, request)),
         };
@@ -49,8 +47,7 @@ impl Flight {
             done: 0,
             idle_rounds: 0,
             iovecs: Vec::new(),
-            path,
-            second_path,
+            paths,
             directory: None,
             tries_direct,
         })
@@ -76,7 +73,7 @@ impl Flight {
     /// The entry to submit now. The kernel may use what it points to until its completion was seen.
     pub(super) fn entry(&mut self) -> squeue::Entry {
         let here = types::Fd(libc::AT_FDCWD);
-        let (path, second_path) = (self.path.as_ptr(), self.second_path.as_ptr());
+        let (path, second_path) = self.paths.pointers();
         match &mut self.request {
             Request::Open { options, .. } => {
                 let flags = open_flags(options.write, options.create, self.tries_direct);
@@ -192,7 +189,7 @@ impl Flight {
 
 /// Runs a request with plain system calls, for operations that an older kernel's io_uring does not know. Blocks.
 pub(super) fn run_blocking(flight: &mut Flight) -> io::Result<Outcome> {
-    let (path, second_path) = (flight.path.as_ptr(), flight.second_path.as_ptr());
+    let (path, second_path) = flight.paths.pointers();
     loop {
         // SAFETY: every path ends in a zero byte and outlives its call; descriptors are held by the request.
         let result = unsafe {
@@ -263,20 +260,36 @@ fn window(parts: &[super::super::IoPart], done: usize, iovecs: &mut Vec<libc::io
     }
 }
 
-fn paths(request: &Request) -> io::Result<(CString, CString)> {
-    let one = |path: &Path| Ok((c_path(path)?, CString::default()));
-    match request {
-        Request::Open { path, .. }
-        | Request::CreateDir { path }
-        | Request::RemoveFile { path }
-        | Request::RemoveDir { path }
-        | Request::SyncDir { path } => one(path),
-        Request::Rename { from, to } => Ok((c_path(from)?, c_path(to)?)),
-        Request::Write { .. }
-        | Request::Read { .. }
-        | Request::Sync { .. }
-        | Request::Allocate { .. }
-        | Request::Truncate { .. } => Ok(Default::default()),
+/// The paths of a request as the kernel reads them.
+#[derive(Default)]
+struct Paths {
+    first: Option<CString>,
+    second: Option<CString>,
+}
+
+impl Paths {
+    fn of(request: &Request) -> io::Result<Paths> {
+        match request {
+            Request::Open { path, .. }
+            | Request::CreateDir { path }
+            | Request::RemoveFile { path }
+            | Request::RemoveDir { path }
+            | Request::SyncDir { path } => Ok(Paths { first: Some(c_path(path)?), second: None }),
+            Request::Rename { from, to } => {
+                Ok(Paths { first: Some(c_path(from)?), second: Some(c_path(to)?) })
+            }
+            Request::Write { .. }
+            | Request::Read { .. }
+            | Request::Sync { .. }
+            | Request::Allocate { .. }
+            | Request::Truncate { .. } => Ok(Paths::default()),
+        }
+    }
+
+    /// Null for those that there are none of.
+    fn pointers(&self) -> (*const libc::c_char, *const libc::c_char) {
+        let pointer = |path: &Option<CString>| path.as_ref().map_or(ptr::null(), |path| path.as_ptr());
+        (pointer(&self.first), pointer(&self.second))
     }
 }
 

@@ -69,11 +69,18 @@ impl Ring {
             match self.ring.submit() {
                 Ok(_) if full && !self.waiting.is_empty() && self.in_kernel < self.in_kernel_max => {}
                 Ok(_) => return,
-                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-                // EAGAIN and EBUSY: short of memory, or completions are due first. The entries stay queued and go
-                // with the next submit; `reap` always ends with one.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => return,
-                Err(error) => panic!("io_uring_enter refuses a well-formed ring: {error}"),
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    // Short of memory, or completions are due first. The entries stay queued and go with the next
+                    // submit, for which `reap` sees to; only when no completion is to come, try on here.
+                    Some(libc::EAGAIN | libc::EBUSY) => {
+                        if self.ring.submission().len() < self.in_kernel {
+                            return;
+                        }
+                        std::thread::yield_now();
+                    }
+                    _ => panic!("io_uring_enter refuses a well-formed ring: {error}"),
+                },
             }
         }
     }
@@ -178,23 +185,21 @@ impl Ring {
     }
 
     fn complete(&mut self, index: usize, result: i32) {
-        let Slot::Flying { flight, abandoned, .. } = &mut self.slots[index] else {
+        let Slot::Flying { flight, abandoned, waker } = &mut self.slots[index] else {
             unreachable!("the kernel completes what it was given");
         };
-        let abandoned = *abandoned;
-        match flight.advance(result) {
-            None if !abandoned => self.waiting.push_back(index),
-            Some(_) | None if abandoned => drop(self.release(index)),
-            None => unreachable!("both cases of None are above"),
-            Some(result) => {
-                let Slot::Flying { flight, waker, .. } =
-                    std::mem::replace(&mut self.slots[index], Slot::Free)
-                else {
-                    unreachable!("just matched");
-                };
-                self.slots[index] = Slot::Landed { result, flight };
-                self.woken.extend(waker);
-            }
+        let result = flight.advance(result);
+        if *abandoned {
+            drop(self.release(index));
+            return;
+        }
+        let Some(result) = result else {
+            self.waiting.push_back(index);
+            return;
+        };
+        self.woken.extend(waker.take());
+        if let Slot::Flying { flight, .. } = std::mem::replace(&mut self.slots[index], Slot::Free) {
+            self.slots[index] = Slot::Landed { result, flight };
         }
     }
 
