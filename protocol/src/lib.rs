@@ -9,8 +9,11 @@ pub mod client;
 pub mod error_code;
 pub mod fetch;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 pub mod ids;
+pub mod metadata_records;
 pub mod produce;
 pub mod schema;
 pub mod wire;
