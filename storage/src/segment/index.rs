@@ -215,6 +215,11 @@ impl IndexView {
         self.len().checked_sub(1).map(|last| entry(self.base, &self.bytes, last))
     }
 
+    /// All entries in order.
+    pub fn entries(&self) -> impl Iterator<Item = OffsetPosition> {
+        (0..self.len()).map(|slot| entry(self.base, &self.bytes, slot))
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -168,6 +168,11 @@ impl TimeIndexView {
         last_entry(self.base, &self.bytes)
     }
 
+    /// All entries in order.
+    pub fn entries(&self) -> impl Iterator<Item = TimestampOffset> {
+        (0..self.len()).map(|slot| entry_at(self.base, &self.bytes, slot))
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
