@@ -22,9 +22,11 @@
 
 mod builder;
 mod compression;
+mod control;
 mod decompress;
 mod deep;
 mod fault;
+mod fuzz;
 mod header;
 mod iter;
 mod lookup;
@@ -35,9 +37,14 @@ mod varint;
 
 pub use builder::{BatchBuilder, RecordSpec};
 pub use compression::{Compression, compress};
+pub use control::{
+    ControlError, ControlRecord, EndTxnMarker, LeaderChange, Voter, VoterEndpoint, end_txn_batch,
+};
 pub use decompress::{CodecError, decompression_memory};
 pub use deep::{DeepCheck, Progress};
 pub use fault::{BatchFault, InvalidBatch, RECORD_ERRORS_MAX};
+#[doc(hidden)]
+pub use fuzz::fuzz_batch;
 pub use header::{
     BATCH_HEADER_SIZE, BATCH_PREFIX_SIZE, BatchError, BatchHeader, TimestampType, compute_crc, crc_ok,
     patch_base_offset_and_epoch, patch_max_timestamp,
