@@ -50,7 +50,8 @@ impl UringDisk {
     }
 
     /// A blocking eventfd that becomes readable when completions wait. Read its 8 bytes, then [`UringDisk::reap`];
-    /// the disk itself never reads it. May be signalled although nothing waits any more.
+    /// the disk itself never reads it. May be signalled although nothing waits any more. It belongs to the disk:
+    /// who needs a descriptor to own and close takes a duplicate.
     pub fn event_fd(&self) -> RawFd {
         self.0.event_fd.as_raw_fd()
     }

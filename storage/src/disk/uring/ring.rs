@@ -124,6 +124,9 @@ impl Ring {
     /// Takes in all completions and sends what follows from them; the wakers of what landed are the caller's to
     /// wake once the ring is not borrowed.
     pub(super) fn reap(&mut self) -> Vec<Waker> {
+        if self.ring.submission().taskrun() {
+            self.run_task_work();
+        }
         let mut completions = std::mem::take(&mut self.completions);
         completions.extend(self.ring.completion().map(|entry| (entry.user_data() as usize, entry.result())));
         for (index, result) in completions.drain(..) {
@@ -182,6 +185,15 @@ impl Ring {
             self.in_kernel += 1;
         }
         true
+    }
+
+    /// Lets the kernel post the completions that wait for this thread to enter it.
+    fn run_task_work(&self) {
+        const GET_EVENTS: u32 = 1;
+        // SAFETY: neither a signal mask nor any other memory is passed.
+        let entered = unsafe { self.ring.submitter().enter::<libc::sigset_t>(0, 0, GET_EVENTS, None) };
+        // An interrupted call is made good by the next one.
+        drop(entered);
     }
 
     fn complete(&mut self, index: usize, result: i32) {
