@@ -258,3 +258,6 @@ fn number((at, line): (usize, &str)) -> Result<i32, CheckpointError> {
 fn malformed(line: usize, text: &str) -> CheckpointError {
     CheckpointError::Malformed { line, text: text.chars().take(80).collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,6 @@ impl EpochCache {
         &self.entries
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -432,4 +432,6 @@ fn check_sequence(entry: &ProducerEntry, batch: &BatchHeader) -> Result<(), Prod
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

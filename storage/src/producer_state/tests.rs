@@ -22,11 +22,11 @@ pub(super) fn batch(id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHead
     }
 }
 
-fn transactional(id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
+pub(super) fn transactional(id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader {
     BatchHeader { attributes: TRANSACTIONAL, ..batch(id, epoch, sequence, count) }
 }
 
-fn marker(id: i64, epoch: i16, coordinator_epoch: i32, commit: bool) -> Marker {
+pub(super) fn marker(id: i64, epoch: i16, coordinator_epoch: i32, commit: bool) -> Marker {
     Marker {
         producer_id: ProducerId(id),
         epoch: ProducerEpoch(epoch),
@@ -163,7 +163,7 @@ fn a_transaction_holds_the_first_unstable_offset_until_its_marker_is_replicated(
 }
 
 #[test]
-fn markers_are_fenced_by_epochs() {
+pub(super) fn markers_are_fenced_by_epochs() {
     let mut state = ProducerState::default();
     append(&mut state, &transactional(1, 3, 0, 1)).expect("begins");
     let fenced =

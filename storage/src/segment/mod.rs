@@ -3,3 +3,6 @@
 pub mod index;
 pub mod time_index;
 pub mod txn_index;
+
+#[cfg(test)]
+mod tests;
