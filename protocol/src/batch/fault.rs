@@ -87,6 +87,12 @@ pub enum BatchFault {
         /// Its offset delta.
         delta: i32,
     },
+    /// The fields of a compressed record do not fill the length it claims.
+    #[error("record {index} does not fill its length")]
+    RecordLength {
+        /// Place in the batch.
+        index: i32,
+    },
     /// Single records were refused for their key or timestamp.
     #[error("{count} records refused")]
     Refused {
@@ -118,6 +124,7 @@ impl BatchFault {
             | Self::Sequence(_)
             | Self::Records(_)
             | Self::OffsetDelta { .. }
+            | Self::RecordLength { .. }
             | Self::Refused { timestamp: false, .. } => ErrorCode::InvalidRecord,
         }
     }

@@ -7,6 +7,7 @@ use std::io::Read;
 use super::compression::Compression;
 use super::decompress::{CodecError, Decompressor};
 use super::header::{BATCH_HEADER_SIZE, BatchError, BatchHeader, TimestampType};
+use super::records::RecordError;
 use super::stream::{Next, RecordHead, RecordStream, RecordsError};
 use crate::ids::{Offset, TimestampMs};
 
@@ -100,10 +101,14 @@ fn find(
 ) -> Result<Option<TimestampedOffset>, LookupError> {
     let (_, area) = split(batch)?;
     let mut stream = RecordStream::new(header.compression()?, area)?;
+    let mut budget = usize::MAX;
     for _ in 0..header.record_count {
-        let Next::Ready(head) = stream.next(&mut usize::MAX.clone())? else {
-            continue;
+        let Next::Ready(head) = stream.next(&mut budget)? else {
+            break;
         };
+        if !head.length_ok {
+            return Err(RecordsError::Record(RecordError::Short).into());
+        }
         let record = absolute(header, &head);
         if wanted(&record) {
             return Ok(Some(record));

@@ -23,6 +23,9 @@ pub(super) struct RecordHead {
     pub(super) timestamp_delta: i64,
     pub(super) offset_delta: i32,
     pub(super) has_key: bool,
+    /// Whether the record's fields fill the length it claims. Kafka's validation of compressed records does not look at
+    /// that length, its consumers do; callers decide.
+    pub(super) length_ok: bool,
 }
 
 /// What asking for more came to.
@@ -48,8 +51,8 @@ pub enum RecordsError {
 #[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     step: Step,
-    /// Bytes of the record's body not yet walked.
-    body_left: usize,
+    /// Bytes that the record's body has left by its claimed length; below zero when its fields take more.
+    body_left: i64,
     /// Bytes of a key, value or header to pass over first.
     skip: usize,
     headers_left: usize,
@@ -140,11 +143,8 @@ impl Walk {
             }
             if self.step == Step::End {
                 self.step = Step::Length;
-                return if self.body_left == 0 {
-                    Ok(true)
-                } else {
-                    Err(RecordError::Trailing(self.body_left))
-                };
+                self.head.length_ok = self.body_left == 0;
+                return Ok(true);
             }
             if bytes.len() < VARLONG_BYTES_MAX && !last {
                 return Ok(false);
@@ -157,8 +157,7 @@ impl Walk {
     fn field(&mut self, bytes: &mut &[u8]) -> Result<(), RecordError> {
         let before = bytes.len();
         if self.step == Step::Length {
-            let length = take_varint(bytes)?;
-            self.body_left = usize::try_from(length).map_err(|_| RecordError::Length(length))?;
+            self.body_left = take_varint(bytes)?.into();
             (self.head, self.step) = (RecordHead::default(), Step::Attributes);
             return Ok(());
         }
@@ -205,7 +204,7 @@ impl Walk {
         };
         let walked = before - bytes.len() + field_bytes;
         self.skip = field_bytes;
-        self.body_left = self.body_left.checked_sub(walked).ok_or(RecordError::Short)?;
+        self.body_left -= walked as i64;
         Ok(())
     }
 
@@ -291,7 +290,8 @@ mod tests {
                     .map(|_| stream.next(&mut usize::MAX.clone()))
                     .collect::<Result<Vec<_>, _>>()
                     .and_then(|heads| Ok((heads, stream.at_end(&mut usize::MAX.clone())?)));
-                let good = matches!(&streamed, Ok((_, Next::Ready(true))));
+                let length_ok = |head: &Next<RecordHead>| matches!(head, Next::Ready(head) if head.length_ok);
+                let good = matches!(&streamed, Ok((heads, Next::Ready(true))) if heads.iter().all(length_ok));
                 assert_eq!(good, whole.is_ok(), "byte {at} ^ {flip}: {streamed:?} {whole:?}");
             }
         }

@@ -12,8 +12,7 @@ use super::compression::Compression;
 use super::deep::DeepCheck;
 use super::fault::{BatchFault, InvalidBatch, Refusals};
 use super::header::{
-    BATCH_HEADER_SIZE, BATCH_PREFIX_SIZE, BatchError, BatchHeader, MAGIC_AT, TimestampType, crc_ok,
-    patch_max_timestamp,
+    BATCH_HEADER_SIZE, BATCH_PREFIX_SIZE, BatchHeader, MAGIC_AT, TimestampType, crc_ok, patch_max_timestamp,
 };
 use super::records::Records;
 use super::stream::RecordHead;
@@ -107,6 +106,7 @@ pub fn check_produced(
         max_timestamp: TimestampMs(-1),
         index: 0,
         refusals: Refusals::default(),
+        misshapen: None,
     };
     if codec != Compression::None {
         return DeepCheck::new(checker, codec).map(|check| Checked::Deep(Box::new(check)));
@@ -118,6 +118,7 @@ pub fn check_produced(
             timestamp_delta: record.timestamp_delta,
             offset_delta: record.offset_delta,
             has_key: record.key.is_some(),
+            length_ok: true,
         });
     }
     checker.finish().map(Checked::Done)
@@ -149,6 +150,8 @@ pub(super) struct Checker {
     /// Records seen.
     pub(super) index: i32,
     refusals: Refusals,
+    /// What is wrong with the first misshapen record of a compressed batch. Refused records are told rather than it.
+    misshapen: Option<BatchFault>,
 }
 
 impl Checker {
@@ -172,6 +175,19 @@ impl Checker {
         self.index = self.index.saturating_add(1);
     }
 
+    /// As [`Checker::record`], for compressed ones, which must count their offsets from 0: Kafka would rebuild such a batch
+    /// (and fails to). A record whose length is wrong passes Kafka, but none of its consumers could read it.
+    pub(super) fn compressed_record(&mut self, head: &RecordHead) {
+        let index = self.index;
+        if head.offset_delta != index {
+            let fault = BatchFault::OffsetDelta { index, delta: head.offset_delta };
+            self.misshapen.get_or_insert(fault);
+        } else if !head.length_ok {
+            self.misshapen.get_or_insert(BatchFault::RecordLength { index });
+        }
+        self.record(head);
+    }
+
     /// Wraps where Kafka's subtraction wraps: a timestamp far enough in the past counts as the future.
     fn check_timestamp(&mut self, timestamp: i64) {
         let age = self.now.0.wrapping_sub(timestamp);
@@ -189,6 +205,9 @@ impl Checker {
     /// topic wants; only where that changes the header are the bytes copied and the CRC renewed.
     pub(super) fn finish(self) -> Result<CheckedBatch, InvalidBatch> {
         self.refusals.into_result()?;
+        if let Some(fault) = self.misshapen {
+            return Err(fault.into());
+        }
         let max_timestamp = match self.rules.timestamp_type {
             TimestampType::CreateTime => self.max_timestamp,
             TimestampType::LogAppendTime => self.now,
@@ -215,11 +234,9 @@ fn check_envelope(
         return Err(BatchFault::OldMagic(magic));
     }
     let (batch, rest) = records.split_at(size);
-    let header = BatchHeader::parse(batch).map_err(|error| match error {
-        BatchError::Length(length) => BatchFault::Length(length),
-        BatchError::Magic(magic) => BatchFault::OldMagic(magic),
-        BatchError::Short { .. } | BatchError::Codec(_) => BatchFault::NoBatch,
-    })?;
+    // Whole by its own length, of magic 2, and still no header: the length is too small for one.
+    let header =
+        BatchHeader::parse(batch).map_err(|_| BatchFault::Length((size - BATCH_PREFIX_SIZE) as i32))?;
     let codec = header.compression().map_err(|_| BatchFault::Codec((header.attributes & 7) as u8));
     if codec == Ok(Compression::Zstd) && produce_version < ZSTD_PRODUCE_VERSION {
         return Err(BatchFault::ZstdTooEarly(produce_version));

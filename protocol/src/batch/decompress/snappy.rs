@@ -113,14 +113,13 @@ impl<I: AsRef<[u8]>> SnappyStream<I> {
         Ok(())
     }
 
+    /// Passes over magic and versions; like snappy-java we do not look at the versions.
     fn skip_stream_header(&mut self) -> Result<(), CodecError> {
-        let header = self.area.as_ref().get(self.at..).and_then(|rest| rest.first_chunk::<16>());
-        let header = header.ok_or(bad("cut short in the stream header"))?;
-        let [.., a, b, c, d, _, _, _, _] = *header;
-        if header[..8] != XERIAL_HEADER[..8] || i32::from_be_bytes([a, b, c, d]) < 1 {
-            return Err(bad("unsupported stream header"));
+        let header = self.area.as_ref().get(self.at..self.at + XERIAL_HEADER.len());
+        if !header.is_some_and(|header| header[..8] == XERIAL_HEADER[..8]) {
+            return Err(bad("broken stream header"));
         }
-        self.at += header.len();
+        self.at += XERIAL_HEADER.len();
         Ok(())
     }
 }
