@@ -1,0 +1,23 @@
+//! The broker's configuration: one declaration table (`table`) from which parsing, validation, DescribeConfigs, warnings
+//! and the reference page follow. Read at start, then immutable and shared by all cores. Opens no socket, no log, no
+//! directory: it reads the configuration file and nothing else.
+
+pub mod broker;
+mod checks;
+pub mod describe;
+pub mod docs;
+pub mod error;
+pub mod key;
+pub mod listeners;
+mod load;
+pub mod properties;
+pub mod suggest;
+pub mod table;
+pub mod topic;
+pub mod value;
+pub mod values;
+
+pub use broker::BrokerConfig;
+pub use error::{ConfigError, Warning};
+pub use load::Overrides;
+pub use topic::{Durability, TopicOverrides, TopicSettings};
