@@ -180,12 +180,18 @@ impl Disk {
         self.call(Request::Sync { file: file.clone() }).await.0.map(drop)
     }
 
-    /// Reserves blocks for `len` bytes at `offset`; the file's size grows to their end, new bytes read as zero.
+    /// Reserves blocks for `len` bytes at `offset`; the file's size grows to their end, new bytes read as zero. Where
+    /// the file system cannot reserve, only the size grows.
     ///
     /// # Errors
     /// Those of fallocate(2), e.g. ENOSPC.
     pub async fn allocate(&self, file: &DiskFile, offset: u64, len: u64) -> io::Result<()> {
-        self.call(Request::Allocate { file: file.clone(), offset, len }).await.0.map(drop)
+        match self.call(Request::Allocate { file: file.clone(), offset, len }).await.0 {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                if self.len(file)? < offset + len { self.truncate(file, offset + len).await } else { Ok(()) }
+            }
+            result => result.map(drop),
+        }
     }
 
     /// Sets the file's size to `len` bytes; durable only after a sync.

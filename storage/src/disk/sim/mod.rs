@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 mod content;
 mod fault;
-mod random;
+pub(super) mod random;
 mod run;
 mod tree;
 mod world;

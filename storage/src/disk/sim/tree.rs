@@ -113,19 +113,31 @@ impl Tree {
         let Some(node) = self.live(from_directory).get(&from_name).copied() else {
             return Err(errno(libc::ENOENT));
         };
-        let moves_directory = self.directories.contains_key(&node);
-        if let Some(replaced) = self.live(to_directory).get(&to_name) {
-            match self.directories.get(replaced) {
-                _ if *replaced == node => return Ok(()),
-                Some(directory) if moves_directory && directory.live.is_empty() => {}
-                Some(_) if moves_directory => return Err(errno(libc::ENOTEMPTY)),
-                Some(_) => return Err(errno(libc::EISDIR)),
-                None if moves_directory => return Err(errno(libc::ENOTDIR)),
-                None => {}
+        if self.ancestors(to)?.contains(&node) {
+            return Err(errno(libc::EINVAL));
+        }
+        if let Some(replaced) = self.live(to_directory).get(&to_name).copied() {
+            if replaced == node {
+                return Ok(());
             }
+            if self.ancestors(from)?.contains(&replaced) {
+                return Err(errno(libc::ENOTEMPTY));
+            }
+            self.may_replace(node, replaced)?;
         }
         self.change(Some((from_directory, from_name)), Some((to_directory, to_name, node)));
         Ok(())
+    }
+
+    /// Whether a rename of `node` may take the place of `replaced`.
+    fn may_replace(&self, node: Node, replaced: Node) -> io::Result<()> {
+        match (self.directories.contains_key(&node), self.directories.get(&replaced)) {
+            (true, Some(directory)) if directory.live.is_empty() => Ok(()),
+            (true, Some(_)) => Err(errno(libc::ENOTEMPTY)),
+            (true, None) => Err(errno(libc::ENOTDIR)),
+            (false, Some(_)) => Err(errno(libc::EISDIR)),
+            (false, None) => Ok(()),
+        }
     }
 
     /// Makes a directory's entries durable, and what they presuppose in others.
@@ -203,13 +215,21 @@ impl Tree {
 
     /// The parent directory and the last name of a path.
     fn place(&self, path: &Path) -> io::Result<(Node, String)> {
+        let Some(last) = names(path)?.pop() else { return Err(errno(libc::EISDIR)) };
+        let parent = self.ancestors(path)?.pop().expect("the root is an ancestor of every name");
+        Ok((parent, last))
+    }
+
+    /// The directories on the way to a path, from the root to its parent.
+    fn ancestors(&self, path: &Path) -> io::Result<Vec<Node>> {
         let mut names = names(path)?;
-        let Some(last) = names.pop() else { return Err(errno(libc::EISDIR)) };
-        let mut node = ROOT;
+        names.pop();
+        let mut nodes = vec![ROOT];
         for name in names {
-            node = self.step(node, &name)?;
+            let parent = *nodes.last().expect("starts with the root");
+            nodes.push(self.step(parent, &name)?);
         }
-        Ok((node, last))
+        Ok(nodes)
     }
 
     fn step(&self, directory: Node, name: &str) -> io::Result<Node> {

@@ -7,6 +7,7 @@ use super::{
     AlignedBuf, BLOCK_BYTES, Disk, DiskFile, Durability, IoPart, OpenOptions, SimDisk, UringDisk, block_on,
 };
 
+mod differential;
 mod shared;
 mod sim;
 mod uring;

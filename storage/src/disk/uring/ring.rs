@@ -66,6 +66,9 @@ impl Ring {
     pub(super) fn submit(&mut self) {
         loop {
             let full = self.fill_queue();
+            if self.ring.submission().is_empty() {
+                return;
+            }
             match self.ring.submit() {
                 Ok(_) if full && !self.waiting.is_empty() && self.in_kernel < self.in_kernel_max => {}
                 Ok(_) => return,
@@ -134,9 +137,7 @@ impl Ring {
             self.complete(index, result);
         }
         self.completions = completions;
-        if !self.waiting.is_empty() || !self.ring.submission().is_empty() {
-            self.submit();
-        }
+        self.submit();
         std::mem::take(&mut self.woken)
     }
 
