@@ -8,6 +8,7 @@ use slipring_protocol::ids::TimestampMs;
 
 const INFLATED: usize = 48 << 20;
 const MEMORY_MAX: usize = 6 << 20;
+const MEMORY: &str = "memory does not fail";
 const BUDGET: usize = 256 << 10;
 
 #[test]
@@ -68,19 +69,19 @@ fn bomb(codec: Compression) -> Vec<u8> {
         Compression::Gzip => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             write_record(&mut encoder);
-            encoder.finish().unwrap()
+            encoder.finish().expect(MEMORY)
         }
         Compression::Lz4 => {
             let info = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max4MB);
             let info = info.block_mode(lz4_flex::frame::BlockMode::Independent);
             let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
             write_record(&mut encoder);
-            encoder.finish().unwrap()
+            encoder.finish().expect(MEMORY)
         }
         Compression::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).expect(MEMORY);
             write_record(&mut encoder);
-            encoder.finish().unwrap()
+            encoder.finish().expect(MEMORY)
         }
         Compression::Snappy => {
             let mut encoder =
@@ -97,7 +98,7 @@ struct Xerial(Vec<u8>);
 
 impl Write for Xerial {
     fn write(&mut self, block: &[u8]) -> std::io::Result<usize> {
-        let packed = snap::raw::Encoder::new().compress_vec(block).unwrap();
+        let packed = snap::raw::Encoder::new().compress_vec(block).expect(MEMORY);
         self.0.extend_from_slice(&(packed.len() as u32).to_be_bytes());
         self.0.extend_from_slice(&packed);
         Ok(block.len())
@@ -122,12 +123,12 @@ fn write_record(out: &mut impl Write) {
     };
     let value = varint(INFLATED);
     let head = [varint(4 + value.len() + INFLATED + 1), vec![0, 0, 0, 1], value].concat();
-    out.write_all(&head).unwrap();
+    out.write_all(&head).expect(MEMORY);
     let zeros = vec![0; 64 << 10];
     for _ in 0..INFLATED / zeros.len() {
-        out.write_all(&zeros).unwrap();
+        out.write_all(&zeros).expect(MEMORY);
     }
-    out.write_all(&[0]).unwrap();
+    out.write_all(&[0]).expect(MEMORY);
 }
 
 /// Bytes that the process held at most so far.

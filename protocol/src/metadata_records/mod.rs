@@ -211,6 +211,19 @@ fn read_checked<B: Body>(key: i16, version: i16, reader: &mut Reader<'_>) -> Res
     B::read(version, reader)
 }
 
+/// For fuzzers: any bytes; what is read must be written so that it reads back the same.
+///
+/// # Panics
+/// When it does not.
+#[doc(hidden)]
+pub fn fuzz_metadata_record(bytes: &[u8]) {
+    if let Ok(record) = MetadataRecord::decode(bytes) {
+        let written = record.to_bytes();
+        let again = MetadataRecord::decode(&written).expect("what we write can be read");
+        assert_eq!(again.to_bytes(), written, "a record has one form");
+    }
+}
+
 fn short(value: u32) -> Result<i16, MetadataRecordError> {
     i16::try_from(value).map_err(|_| MetadataRecordError::Number(value))
 }

@@ -16,7 +16,7 @@ fn columns(file: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
 
 fn from_hex(text: &str) -> Vec<u8> {
     assert_eq!(text.len() % 2, 0);
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hex")).collect()
 }
 
 /// Both stages to the end, with a budget that stops often.

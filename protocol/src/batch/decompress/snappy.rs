@@ -116,7 +116,7 @@ impl<I: AsRef<[u8]>> SnappyStream<I> {
     /// Passes over magic and versions; like snappy-java we do not look at the versions.
     fn skip_stream_header(&mut self) -> Result<(), CodecError> {
         let header = self.area.as_ref().get(self.at..self.at + XERIAL_HEADER.len());
-        if !header.is_some_and(|header| header[..8] == XERIAL_HEADER[..8]) {
+        if header.is_none_or(|header| header[..8] != XERIAL_HEADER[..8]) {
             return Err(bad("broken stream header"));
         }
         self.at += XERIAL_HEADER.len();
