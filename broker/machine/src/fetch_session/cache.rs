@@ -54,6 +54,13 @@ pub struct SessionCache {
     serial_next: u64,
 }
 
+/// A session on its way from one core to another.
+#[derive(Clone, Debug)]
+pub struct MovedSession {
+    id: SessionId,
+    session: Session,
+}
+
 #[derive(Clone, Debug)]
 struct Session {
     privileged: bool,
@@ -210,6 +217,35 @@ impl SessionCache {
                 }
             }
         }
+    }
+
+    /// Whether a session is here.
+    #[must_use]
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    /// Takes a session out, for another core: its client has reconnected there.
+    pub fn take(&mut self, id: SessionId) -> Option<MovedSession> {
+        let session = self.sessions.get(&id)?.clone();
+        self.close(id);
+        Some(MovedSession { id, session })
+    }
+
+    /// Takes in a session of another core, under its id; without a free slot it is forgotten.
+    pub fn adopt(&mut self, now: TimestampMs, moved: MovedSession) {
+        let MovedSession { id, mut session } = moved;
+        let key = session.evictable_key(id);
+        let full = self.sessions.len() >= self.config.slots_max && !self.evict_for(now, key);
+        if full || self.sessions.contains_key(&id) {
+            return;
+        }
+        session.serial = self.serial_next;
+        self.serial_next += 1;
+        self.last_used.insert((session.last_used, id));
+        self.partition_count += session.size;
+        self.sessions.insert(id, session);
+        self.touch(now, id);
     }
 
     /// Forgets a session, if it is here.

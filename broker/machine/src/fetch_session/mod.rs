@@ -14,5 +14,5 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use cache::{Completed, SessionCache, SessionCacheConfig};
+pub use cache::{Completed, MovedSession, SessionCache, SessionCacheConfig};
 pub use request::{FetchContext, FetchOutcome, FetchTarget, FetchView, SessionId};
