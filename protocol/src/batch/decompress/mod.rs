@@ -3,6 +3,7 @@
 
 mod lz4;
 mod snappy;
+mod zstd_frames;
 
 use std::io::{Cursor, Read};
 
@@ -10,6 +11,7 @@ use flate2::bufread::GzDecoder;
 
 use self::lz4::Lz4Frame;
 use self::snappy::SnappyStream;
+use self::zstd_frames::ZstdFrames;
 use super::compression::Compression;
 
 /// A codec reading from `I`, the compressed record area.
@@ -18,7 +20,7 @@ pub(super) enum Decompressor<I: AsRef<[u8]>> {
     Gzip(Option<Box<GzDecoder<Cursor<I>>>>),
     Snappy(SnappyStream<I>),
     Lz4(Lz4Frame<I>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Cursor<I>>>),
+    Zstd(ZstdFrames<I>),
     /// Not compressed: the area as it is, so that readers need one path only.
     Plain(Cursor<I>),
 }
@@ -31,11 +33,7 @@ impl<I: AsRef<[u8]>> Decompressor<I> {
             Compression::Gzip => Self::Gzip(Some(Box::new(GzDecoder::new(Cursor::new(area))))),
             Compression::Snappy => Self::Snappy(SnappyStream::new(area)?),
             Compression::Lz4 => Self::Lz4(Lz4Frame::new(area)?),
-            Compression::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(Cursor::new(area))
-                    .map_err(|_| corrupt(Compression::Zstd, "no decoder"))?;
-                Self::Zstd(Box::new(decoder))
-            }
+            Compression::Zstd => Self::Zstd(ZstdFrames::new(area)?),
         })
     }
 
@@ -45,9 +43,7 @@ impl<I: AsRef<[u8]>> Decompressor<I> {
             Self::Gzip(decoder) => fill_gzip(decoder, out),
             Self::Snappy(stream) => stream.fill(out),
             Self::Lz4(frame) => frame.fill(out),
-            Self::Zstd(decoder) => {
-                decoder.read(out).map_err(|_| corrupt(Compression::Zstd, "not a zstd stream"))
-            }
+            Self::Zstd(frames) => frames.fill(out),
             Self::Plain(cursor) => cursor.read(out).map_err(|_| corrupt(Compression::None, "unreadable")),
         }
     }
@@ -73,7 +69,7 @@ pub fn decompression_memory(codec: Compression, area: &[u8]) -> usize {
         Compression::Gzip => 64 << 10,
         Compression::Snappy => snappy::claimed_length(area),
         Compression::Lz4 => lz4::block_size_max(area),
-        Compression::Zstd => zstd_window(area).saturating_add(ZSTD_STATE),
+        Compression::Zstd => zstd_frames::window(area).saturating_add(ZSTD_STATE),
     }
 }
 
@@ -97,24 +93,6 @@ fn fill_gzip<I: AsRef<[u8]>>(
             *decoder = Some(Box::new(GzDecoder::new(rest)));
         }
     }
-}
-
-/// The window that a zstd frame header claims (RFC 8878 3.1.1.1), at most what the decoder accepts.
-fn zstd_window(area: &[u8]) -> usize {
-    let Some((_, [descriptor, window, ..])) = area.split_at_checked(4) else {
-        return 0;
-    };
-    if descriptor & 0x20 != 0 {
-        // A single segment: the window is the content, whose size follows the dictionary id.
-        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-        let size_bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-        let field = area.get(5 + dictionary..5 + dictionary + size_bytes).unwrap_or_default();
-        let size = field.iter().rev().fold(0u64, |size, &byte| size << 8 | u64::from(byte));
-        let size = if size_bytes == 2 { size + 256 } else { size };
-        return usize::try_from(size).unwrap_or(usize::MAX).min(ZSTD_WINDOW_MAX);
-    }
-    let base = 1usize << (10 + (window >> 3)).min(27);
-    (base + base / 8 * usize::from(window & 7)).min(ZSTD_WINDOW_MAX)
 }
 
 const fn corrupt(codec: Compression, what: &'static str) -> CodecError {
