@@ -1,18 +1,20 @@
 //! The walk over a request's body that must pass before the `kafka-protocol` decoder sees bytes from a socket: that decoder
-//! allocates whatever a count claims. On the connection's core; allocates nothing unless text has to be mended.
+//! allocates whatever a count claims. On the connection's core; allocates nothing unless the body has to be mended.
 //!
-//! What Kafka does with odd bytes, and so do we: bytes after the body are ignored; unknown tagged fields are passed over;
-//! malformed UTF-8 is replaced; null where none may stand, a count that the bytes left cannot hold, a string above 32,767
+//! What Kafka 4.3 does with odd bytes, tried on a broker, and so do we: bytes after the body are ignored; unknown tagged fields
+//! are passed over; the size of a known one is not looked at; malformed UTF-8 is replaced; any negative length is null, and a
+//! negative number of tagged fields is none. (The published decoder refuses these last three or takes them for huge, so they
+//! are mended before it sees them.) Null where none may stand, a count that the bytes left cannot hold, a string above 32,767
 //! bytes, a tag that the version does not have, and a body that ends early throw `InvalidRequestException`, which closes the
-//! connection. Stricter than Kafka in two places: negative lengths below -1 (Kafka takes them for null), and requests whose
-//! decoded form would take more than `wire::decoded_bytes_max`.
+//! connection. Stricter than Kafka in one place: a request whose decoded form would take more than `wire::decoded_bytes_max`
+//! is refused like a malformed one.
 
 use bytes::Bytes;
 use kafka_protocol::protocol::{Encodable, Request};
 
 use crate::api::{ApiKey, codec_version};
 use crate::schema::{self, Field, Type};
-use crate::wire::{Reader, WireError, Writer};
+use crate::wire::{Reader, STRING_BYTES_MAX, WireError, Writer};
 
 /// What a walk found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +23,8 @@ pub struct Walk {
     pub decoded_bytes: usize,
     /// Bytes after the body.
     pub trailing_bytes: usize,
-    /// Whether some text is not UTF-8; [`decode`] mends it.
-    pub malformed_text: bool,
+    /// Whether some text is not UTF-8, or a null is not written as such; [`decode`] mends it.
+    pub malformed: bool,
 }
 
 /// Whether `body` may be shown to a decoder.
@@ -41,7 +43,7 @@ pub fn walk(key: ApiKey, version: i16, body: &[u8]) -> Result<Walk, WireError> {
     Walker::run(key, version, body, None)
 }
 
-/// Reads a request: walks it, mends its text where that is not UTF-8, and decodes it with the published codec, under the
+/// Reads a request: walks it, mends it where the published codec would stumble, and decodes it with the published codec, under the
 /// version that it knows for ours ([`codec_version`]).
 ///
 /// # Errors
@@ -49,7 +51,7 @@ pub fn walk(key: ApiKey, version: i16, body: &[u8]) -> Result<Walk, WireError> {
 pub fn decode<R: Request>(version: i16, body: Bytes) -> Result<R, WireError> {
     let key = crate::api::lookup(R::KEY).ok_or(WireError::UnknownKey(R::KEY))?.key;
     let found = walk(key, version, &body)?;
-    let mut body = if found.malformed_text {
+    let mut body = if found.malformed {
         let mut mended = Vec::with_capacity(body.len() + MENDED_BYTES_MORE);
         Walker::run(key, version, &body, Some(&mut mended))?;
         Bytes::from(mended)
@@ -77,11 +79,11 @@ pub fn encode<M: Encodable>(
 struct Walker<'a, 'm> {
     reader: Reader<'a>,
     version: i16,
-    malformed_text: bool,
+    malformed: bool,
     mended: Option<Mended<'a, 'm>>,
 }
 
-/// A copy of the body with its text replaced where that was not UTF-8.
+/// A copy of the body, mended.
 struct Mended<'a, 'm> {
     body: &'a [u8],
     copied: usize,
@@ -104,7 +106,7 @@ impl<'a, 'm> Walker<'a, 'm> {
         let mut walker = Walker {
             reader: Reader::new(body, info.is_flexible(version)),
             version,
-            malformed_text: false,
+            malformed: false,
             mended: mend.map(|out| Mended { body, copied: 0, out }),
         };
         walker.structure(request.fields)?;
@@ -114,7 +116,7 @@ impl<'a, 'm> Walker<'a, 'm> {
         Ok(Walk {
             decoded_bytes: walker.reader.charged(),
             trailing_bytes: walker.reader.left(),
-            malformed_text: walker.malformed_text,
+            malformed: walker.malformed,
         })
     }
 
@@ -124,8 +126,17 @@ impl<'a, 'm> Walker<'a, 'm> {
                 self.value(&field.ty, field.nullable.contains(self.version))?;
             }
         }
+        self.tags(fields)
+    }
+
+    fn tags(&mut self, fields: &[Field]) -> Result<(), WireError> {
+        let before = self.reader.left();
+        let count = self.reader.tag_count()?;
+        if self.reader.take_odd() {
+            self.replace(before, |writer| writer.no_tags());
+        }
         let mut unknown = 0;
-        for _ in 0..self.reader.tag_count()? {
+        for _ in 0..count {
             let (tag, size) = self.reader.tag()?;
             match fields.iter().find(|field| field.tag == Some(tag)) {
                 Some(field) if field.versions.contains(self.version) => {
@@ -144,28 +155,37 @@ impl<'a, 'm> Walker<'a, 'm> {
     }
 
     fn value(&mut self, ty: &Type, nullable: bool) -> Result<(), WireError> {
+        let before = self.reader.left();
+        let length = match ty {
+            Type::Fixed(bytes) => return self.reader.take(*bytes).map(|_| ()),
+            Type::Struct(fields) => return self.structure(fields),
+            Type::String => self.reader.string_length()?,
+            Type::Bytes | Type::Array(_) => self.reader.long_length()?,
+        };
+        let Some(length) = length else { return self.null(ty, nullable, before) };
         match ty {
-            Type::Fixed(bytes) => _ = self.reader.take(*bytes)?,
-            Type::String => self.string(nullable)?,
-            Type::Bytes => {
-                if self.reader.nullable_bytes()?.is_none() && !nullable {
-                    return Err(WireError::Null);
-                }
-            }
-            Type::Struct(fields) => self.structure(fields)?,
-            Type::Array(element) => {
-                let wire_min = element.wire_bytes_min(self.version, self.reader.is_flexible());
-                match self.reader.nullable_count(wire_min, element.decoded_bytes())? {
-                    Some(count) => self.elements(element, count)?,
-                    None if nullable => {}
-                    None => return Err(WireError::Null),
-                }
-            }
+            Type::Array(element) => self.elements(element, length),
+            Type::String => self.text(length, before),
+            Type::Fixed(_) | Type::Struct(_) | Type::Bytes => self.reader.take(length).map(|_| ()),
+        }
+    }
+
+    fn null(&mut self, ty: &Type, nullable: bool, before: usize) -> Result<(), WireError> {
+        if !nullable {
+            return Err(WireError::Null);
+        }
+        if self.reader.take_odd() {
+            self.replace(before, |writer| match ty {
+                Type::String => writer.nullable_text(None),
+                _ => writer.nullable_length(None),
+            });
         }
         Ok(())
     }
 
     fn elements(&mut self, element: &Type, count: usize) -> Result<(), WireError> {
+        let wire_min = element.wire_bytes_min(self.version, self.reader.is_flexible());
+        self.reader.check_count(count, wire_min, element.decoded_bytes())?;
         if let Type::Fixed(bytes) = element {
             self.reader.take(count * bytes)?;
             return Ok(());
@@ -176,25 +196,26 @@ impl<'a, 'm> Walker<'a, 'm> {
         Ok(())
     }
 
-    fn string(&mut self, nullable: bool) -> Result<(), WireError> {
-        let before = self.reader.left();
-        let Some(bytes) = self.reader.nullable_string()? else {
-            return if nullable { Ok(()) } else { Err(WireError::Null) };
-        };
-        if std::str::from_utf8(bytes).is_ok() {
-            return Ok(());
-        }
-        self.malformed_text = true;
-        if let Some(mended) = &mut self.mended {
+    fn text(&mut self, length: usize, before: usize) -> Result<(), WireError> {
+        let bytes = self.reader.take(length)?;
+        if std::str::from_utf8(bytes).is_err() {
             let text = String::from_utf8_lossy(bytes);
-            if text.len() > crate::wire::STRING_BYTES_MAX {
+            if text.len() > STRING_BYTES_MAX {
                 return Err(WireError::StringTooLong(text.len()));
             }
-            mended.copy_to(mended.body.len() - before);
-            Writer::new(mended.out, self.reader.is_flexible()).text(&text);
-            mended.copied = mended.body.len() - self.reader.left();
+            self.replace(before, |writer| writer.text(&text));
         }
         Ok(())
+    }
+
+    /// What was read since `before` bytes were left is to be written otherwise.
+    fn replace(&mut self, before: usize, write: impl FnOnce(&mut Writer<'_>)) {
+        self.malformed = true;
+        if let Some(mended) = &mut self.mended {
+            mended.copy_to(mended.body.len() - before);
+            write(&mut Writer::new(mended.out, self.reader.is_flexible()));
+            mended.copied = mended.body.len() - self.reader.left();
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl RequestHeader {
     }
 
     /// An ApiVersions request of a version that we do not know: its body is not read, and the answer is written in version 0
-    /// with `UnsupportedVersion` and our ranges (KIP-511).
+    /// with `UnsupportedVersion` and one range, that of ApiVersions itself (KIP-511).
     #[must_use]
     pub fn is_unsupported_api_versions(&self) -> bool {
         self.api.key == ApiKey::ApiVersions && !self.api.serves(self.version)
@@ -113,4 +113,62 @@ pub fn parse_response(key: ApiKey, version: i16, frame: &Bytes) -> Result<(i32, 
     decoder.skip_tags()?;
     let body = frame.slice(frame.len() - decoder.left()..);
     Ok((correlation_id, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(key: i16, version: i16, rest: &[u8]) -> Bytes {
+        [&key.to_be_bytes()[..], &version.to_be_bytes(), &7i32.to_be_bytes(), rest].concat().into()
+    }
+
+    fn parse(key: i16, version: i16, rest: &[u8]) -> Result<(RequestHeader, Bytes), WireError> {
+        RequestHeader::parse(&request(key, version, rest))
+    }
+
+    #[test]
+    fn both_versions_and_what_follows_them() {
+        let (header, body) = parse(3, 8, b"\0\x02mebody").unwrap();
+        assert_eq!((header.api.name, header.version, header.correlation_id), ("Metadata", 8, 7));
+        assert_eq!((header.client_id.as_deref(), &body[..]), (Some("me"), &b"body"[..]));
+        // Version 2 has tagged fields behind the client id, here one that nobody knows.
+        let (header, body) = parse(3, 9, b"\xff\xff\x01\x05\x03abcbody").unwrap();
+        assert_eq!((header.client_id, &body[..]), (None, &b"body"[..]));
+        let (header, body) = parse(18, 0, b"\0\x01\xff").unwrap();
+        assert_eq!((header.client_id.as_deref(), body.len()), (Some("\u{fffd}"), 0));
+    }
+
+    #[test]
+    fn what_kafka_closes_the_connection_for() {
+        let error = |key, version, rest: &[u8]| parse(key, version, rest).unwrap_err();
+        assert_eq!(error(999, 0, b"\0\0"), WireError::UnknownKey(999));
+        assert_eq!(error(4, 0, b"\0\0"), WireError::UnknownKey(4));
+        assert_eq!(error(-1, 0, b"\0\0"), WireError::UnknownKey(-1));
+        for (key, version) in [(0, 2), (3, 14), (3, -1), (22, 6), (2, 0), (52, 0)] {
+            assert_eq!(error(key, version, b"\0\0"), WireError::UnsupportedVersion { key, version });
+        }
+        assert!(parse(3, 9, b"\0\0").is_err(), "no tagged fields");
+        assert!(parse(3, 9, b"\0\x09me").is_err(), "client id cut off");
+        let whole = request(18, 3, b"\0\x02me\0");
+        for end in 0..whole.len() {
+            assert!(RequestHeader::parse(&whole.slice(..end)).is_err());
+        }
+    }
+
+    #[test]
+    fn api_versions_of_any_version_can_be_answered() {
+        for (version, rest) in [(99, &b"\0\0\0junk"[..]), (-1, b"\0\0"), (5, b"\0\0\0")] {
+            let (header, _) = parse(18, version, rest).unwrap();
+            assert!(header.is_unsupported_api_versions());
+            let mut out = Vec::new();
+            let start = header.begin_response(&mut out);
+            frame::finish(&mut out, start, 0);
+            assert_eq!((header.response_version(), out), (0, vec![0, 0, 0, 4, 0, 0, 0, 7]));
+        }
+        let (header, _) = parse(18, 4, b"\0\0\0").unwrap();
+        assert_eq!((header.is_unsupported_api_versions(), header.response_version()), (false, 4));
+        // Version 5 has a header with tagged fields, which are not there.
+        assert!(parse(18, 5, b"\0\0").is_err());
+    }
 }

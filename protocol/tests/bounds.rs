@@ -26,7 +26,7 @@ fn shapes_agree_with_the_codecs() {
         for round in 0..ROUNDS {
             let mut bytes = body(&mut random, request, version, !ours && round % 2 == 1).bytes;
             let found = walk(request.key, version, &bytes).unwrap();
-            assert_eq!((found.trailing_bytes, found.malformed_text), (0, false));
+            assert_eq!((found.trailing_bytes, found.malformed), (0, false));
             let again = recode(request.key, version, Bytes::from(bytes.clone())).unwrap();
             assert_eq!(again, bytes, "{:?} {version}", request.key);
             // Kafka ignores what follows a body.
@@ -76,12 +76,12 @@ fn hostile_lengths_are_refused() {
             let body = body(&mut random, request, version, false);
             let beyond = body.bytes.len() as i32 + 1;
             for length in &body.lengths {
-                let mut hostile = vec![i32::MAX, i32::MIN, i32::MIN + 1, -2, beyond];
-                if length.kind == Kind::String {
-                    hostile = vec![i32::from(i16::MAX), i32::from(i16::MIN), -2, beyond];
-                }
+                let mut hostile = match length.kind {
+                    Kind::String => vec![i32::from(i16::MAX), beyond],
+                    Kind::Long => vec![i32::MAX, i32::MAX - 1, beyond],
+                };
                 if !length.nullable {
-                    hostile.push(-1);
+                    hostile.extend([-1, -2, i32::from(i16::MIN)]);
                 }
                 for claimed in hostile {
                     let mut bytes = body.bytes.clone();
@@ -105,10 +105,42 @@ fn six_bytes_that_abort_the_published_codec() {
     let error = WireError::CountTooLarge { count: 0x7fff_ffff, left: 2 };
     assert_eq!(decode::<MetadataRequest>(1, Bytes::copy_from_slice(&body)).unwrap_err(), error);
     let compact = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
-    assert_eq!(check(ApiKey::Metadata, 9, &compact), Err(WireError::NegativeLength(-2)));
+    // Minus two, which is null: all topics.
+    let request: MetadataRequest = decode(9, Bytes::from([&compact[..], &[0, 0, 0]].concat())).unwrap();
+    assert_eq!(request.topics, None);
     assert_eq!(check(ApiKey::Metadata, 9, &[0xff; 6]), Err(WireError::VarintTooLong));
     assert_eq!(check(ApiKey::Metadata, 0, &[0xff; 4]), Err(WireError::Null));
     assert_eq!(check(ApiKey::Metadata, 1, &[0xff; 4]), Ok(()));
+}
+
+#[test]
+fn negative_lengths_are_null_where_null_may_stand() {
+    let all_topics: MetadataRequest = decode(1, Bytes::from_static(b"\xff\xff\xff\xfe")).unwrap();
+    assert_eq!(all_topics.topics, None);
+    let mut random = Random(6);
+    for (request, version) in served() {
+        let flexible = request.key.info().is_flexible(version);
+        for _ in 0..ROUNDS {
+            let body = body(&mut random, request, version, false);
+            for length in body.lengths.iter().filter(|length| length.nullable) {
+                let with = |claimed| {
+                    let mut bytes = body.bytes.clone();
+                    let value = length.at..length.at + length.bytes + length.content;
+                    bytes.splice(value, encode_length(claimed, flexible, length.kind));
+                    recode(request.key, version, Bytes::from(bytes)).unwrap()
+                };
+                let lowest = if length.kind == Kind::String { i32::from(i16::MIN) } else { i32::MIN + 1 };
+                assert_eq!(with(-1), with(-2), "{:?} {version}", request.key);
+                assert_eq!(with(-1), with(lowest), "{:?} {version}", request.key);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_negative_number_of_tags_is_none() {
+    let request: MetadataRequest = decode(9, Bytes::from_static(b"\0\x01\0\0\xff\xff\xff\xff\x0f")).unwrap();
+    assert!(request.topics.is_none() && request.allow_auto_topic_creation);
 }
 
 #[test]
@@ -145,7 +177,7 @@ fn text_that_is_not_utf8_is_replaced() {
 
     // One resource, a broken name, two keys of which one is broken; the tags after it stay where they belong.
     let body = b"\x02\x02\x03a\xc3\x03\x02\x80\x02x\0\x01\x01\0";
-    assert!(walk(ApiKey::DescribeConfigs, 4, body).unwrap().malformed_text);
+    assert!(walk(ApiKey::DescribeConfigs, 4, body).unwrap().malformed);
     let request: DescribeConfigsRequest = decode(4, Bytes::from_static(body)).unwrap();
     assert_eq!(&*request.resources[0].resource_name, "a\u{fffd}");
     assert!(request.include_documentation);

@@ -51,9 +51,6 @@ pub enum WireError {
         /// Bytes that there are.
         left: usize,
     },
-    /// A length below zero that is not "null" (-1).
-    #[error("negative length {0}")]
-    NegativeLength(i32),
     /// Null where the schema allows none.
     #[error("null where a value must stand")]
     Null,

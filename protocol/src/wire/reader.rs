@@ -13,11 +13,12 @@ pub(crate) struct Reader<'a> {
     flexible: bool,
     wire: usize,
     budget: usize,
+    odd: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(body: &'a [u8], flexible: bool) -> Self {
-        Self { rest: body, flexible, wire: body.len(), budget: decoded_bytes_max(body.len()) }
+        Self { rest: body, flexible, wire: body.len(), budget: decoded_bytes_max(body.len()), odd: false }
     }
 
     pub(crate) const fn left(&self) -> usize {
@@ -96,26 +97,34 @@ impl<'a> Reader<'a> {
         Err(WireError::VarintTooLong)
     }
 
-    /// A length that was read: none for null (-1). Kafka reads other negative lengths as null too, but the published
-    /// codec reads some of them as huge counts, so they are refused here.
-    const fn length(length: i32) -> Result<Option<usize>, WireError> {
-        match length {
-            -1 => Ok(None),
-            0.. => Ok(Some(length as usize)),
-            _ => Err(WireError::NegativeLength(length)),
+    /// A length that was read; every negative one is null, as in Kafka, though only -1 is written.
+    const fn length(&mut self, length: i32) -> Option<usize> {
+        if length >= 0 {
+            return Some(length as usize);
         }
+        self.odd |= length != -1;
+        None
     }
 
     fn compact_length(&mut self) -> Result<Option<usize>, WireError> {
         // One more than the length, so that null is zero.
         let raw = self.uvarint()?;
-        Self::length((raw as i32).wrapping_sub(1))
+        Ok(self.length((raw as i32).wrapping_sub(1)))
+    }
+
+    /// Whether a null or an empty tag section was read since the last call that no encoder writes like that.
+    pub(crate) const fn take_odd(&mut self) -> bool {
+        std::mem::replace(&mut self.odd, false)
     }
 
     /// Length of a string; none for null.
     pub(crate) fn string_length(&mut self) -> Result<Option<usize>, WireError> {
-        let length =
-            if self.flexible { self.compact_length()? } else { Self::length(i32::from(self.i16()?))? };
+        let length = if self.flexible {
+            self.compact_length()?
+        } else {
+            let length = i32::from(self.i16()?);
+            self.length(length)
+        };
         match length {
             Some(length) if length > STRING_BYTES_MAX => Err(WireError::StringTooLong(length)),
             length => Ok(length),
@@ -124,7 +133,11 @@ impl<'a> Reader<'a> {
 
     /// Length of an array in elements, or of bytes or records in bytes; none for null. Not yet held against anything.
     pub(crate) fn long_length(&mut self) -> Result<Option<usize>, WireError> {
-        if self.flexible { self.compact_length() } else { Self::length(self.i32()?) }
+        if self.flexible {
+            return self.compact_length();
+        }
+        let length = self.i32()?;
+        Ok(self.length(length))
     }
 
     /// Count of an array whose elements take at least `wire_min` bytes each (0 counts as 1) and `decoded` bytes of memory.
@@ -134,11 +147,21 @@ impl<'a> Reader<'a> {
         decoded: usize,
     ) -> Result<Option<usize>, WireError> {
         let Some(count) = self.long_length()? else { return Ok(None) };
+        self.check_count(count, wire_min, decoded)?;
+        Ok(Some(count))
+    }
+
+    /// Holds a count against the bytes left, and charges what its elements will take.
+    pub(crate) fn check_count(
+        &mut self,
+        count: usize,
+        wire_min: usize,
+        decoded: usize,
+    ) -> Result<(), WireError> {
         if count.saturating_mul(wire_min.max(1)) > self.left() {
             return Err(WireError::CountTooLarge { count, left: self.left() });
         }
-        self.charge(count, decoded)?;
-        Ok(Some(count))
+        self.charge(count, decoded)
     }
 
     /// As [`Self::nullable_count`], null refused.
@@ -162,6 +185,11 @@ impl<'a> Reader<'a> {
             return Ok(0);
         }
         let count = self.uvarint()?;
+        if count > i32::MAX as u32 {
+            // Kafka counts up to a negative number: not at all.
+            self.odd = true;
+            return Ok(0);
+        }
         // Each takes a tag and a size.
         if count as usize > self.left() / 2 {
             return Err(WireError::CountTooLarge { count: count as usize, left: self.left() });

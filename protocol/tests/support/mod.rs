@@ -39,6 +39,8 @@ pub(crate) struct Body {
 pub(crate) struct Length {
     pub(crate) at: usize,
     pub(crate) bytes: usize,
+    /// Bytes of what it is the length of.
+    pub(crate) content: usize,
     pub(crate) nullable: bool,
     pub(crate) kind: Kind,
 }
@@ -127,21 +129,21 @@ impl Draw<'_> {
                 let text = text[self.random.below(text.len())];
                 if !self.null(nullable, Kind::String) {
                     self.length(text.len(), nullable, Kind::String);
-                    self.body.bytes.extend_from_slice(text.as_bytes());
+                    self.content(|draw| draw.body.bytes.extend_from_slice(text.as_bytes()));
                 }
             }
             Type::Bytes => {
                 if !self.null(nullable, Kind::Long) {
                     let bytes = self.random.below(30);
                     self.length(bytes, nullable, Kind::Long);
-                    self.noise(bytes);
+                    self.content(|draw| draw.noise(bytes));
                 }
             }
             Type::Array(element) => {
                 if !self.null(nullable, Kind::Long) {
                     let count = self.random.below(4);
                     self.length(count, nullable, Kind::Long);
-                    (0..count).for_each(|_| self.value(element, false));
+                    self.content(|draw| (0..count).for_each(|_| draw.value(element, false)));
                 }
             }
             Type::Struct(fields) => self.structure(fields),
@@ -161,7 +163,17 @@ impl Draw<'_> {
         self.write_length(length as i32, kind);
         if !self.tagged {
             let bytes = self.body.bytes.len() - at;
-            self.body.lengths.push(Length { at, bytes, nullable, kind });
+            self.body.lengths.push(Length { at, bytes, content: 0, nullable, kind });
+        }
+    }
+
+    /// Draws what stands behind a length.
+    fn content(&mut self, draw: impl FnOnce(&mut Self)) {
+        let (row, start) = (self.body.lengths.len().checked_sub(1), self.body.bytes.len());
+        draw(self);
+        let content = self.body.bytes.len() - start;
+        if let Some(length) = row.filter(|_| !self.tagged).and_then(|row| self.body.lengths.get_mut(row)) {
+            length.content = content;
         }
     }
 
