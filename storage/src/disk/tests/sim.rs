@@ -320,3 +320,20 @@ fn a_deadlock_is_told() {
     let (_, disk) = sim(0);
     block_on(&disk, std::future::pending::<()>());
 }
+
+#[test]
+fn files_synced_together_are_durable_and_fail_one_by_one() {
+    for seed in 0..20 {
+        let (sim, disk) = sim(seed);
+        block_on(&disk, async {
+            let log = settled(&disk, LOG, b'a', BLOCK_BYTES).await;
+            let other = settled(&disk, "/other", b'a', BLOCK_BYTES).await;
+            write(&disk, &log, 0, &[b'b'; BLOCK_BYTES], Durability::Volatile).await;
+            write(&disk, &other, 0, &[b'b'; BLOCK_BYTES], Durability::Volatile).await;
+            sim.plan(FaultRule::every(OpKind::Sync, Fault::Errno(libc::EIO)).on("other"));
+            let results = disk.sync_many(&[log, other]).await;
+            assert!(results[0].is_ok() && results[1].is_err());
+        });
+        assert_eq!(sim.reopen().peek(Path::new(LOG)).unwrap(), [b'b'; BLOCK_BYTES]);
+    }
+}
