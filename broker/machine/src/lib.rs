@@ -2,8 +2,7 @@
 //! numbers, no order that differs from run to run (`clippy.toml` bans what would break that), so a seed replays any run.
 #![forbid(unsafe_code)]
 
+mod choices;
+pub mod controller;
 pub mod fetch_session;
 pub mod image;
-
-#[cfg(test)]
-mod testing;

@@ -219,35 +219,6 @@ impl SessionCache {
         }
     }
 
-    /// Whether a session is here.
-    #[must_use]
-    pub fn contains(&self, id: SessionId) -> bool {
-        self.sessions.contains_key(&id)
-    }
-
-    /// Takes a session out, for another core: its client has reconnected there.
-    pub fn take(&mut self, id: SessionId) -> Option<MovedSession> {
-        let session = self.sessions.get(&id)?.clone();
-        self.close(id);
-        Some(MovedSession { id, session })
-    }
-
-    /// Takes in a session of another core, under its id; without a free slot it is forgotten.
-    pub fn adopt(&mut self, now: TimestampMs, moved: MovedSession) {
-        let MovedSession { id, mut session } = moved;
-        let key = session.evictable_key(id);
-        let full = self.sessions.len() >= self.config.slots_max && !self.evict_for(now, key);
-        if full || self.sessions.contains_key(&id) {
-            return;
-        }
-        session.serial = self.serial_next;
-        self.serial_next += 1;
-        self.last_used.insert((session.last_used, id));
-        self.partition_count += session.size;
-        self.sessions.insert(id, session);
-        self.touch(now, id);
-    }
-
     /// Forgets a session, if it is here.
     pub fn close(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
@@ -256,6 +227,31 @@ impl SessionCache {
         self.evictable_by_all.remove(&key);
         self.evictable_by_privileged.remove(&key);
         self.partition_count -= session.size;
+    }
+
+    /// Whether a session is here.
+    #[must_use]
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    /// Takes a session out, for another core's cache: its client's connection lives there now. A fetch of it that is under
+    /// way here is answered in full.
+    pub fn take(&mut self, id: SessionId) -> Option<MovedSession> {
+        let session = self.sessions.get(&id)?.clone();
+        self.close(id);
+        Some(MovedSession { id, session })
+    }
+
+    /// Takes in a session of another core, under its id. It must find room like a new one; where there is none it is
+    /// forgotten, and its client opens another.
+    pub fn adopt(&mut self, now: TimestampMs, moved: MovedSession) {
+        let MovedSession { id, mut session } = moved;
+        let key = session.evictable_key(SessionId::NONE);
+        if self.make_room(now, id, key) {
+            (session.serial, session.last_used) = (self.serial_next, now);
+            self.add(now, id, session);
+        }
     }
 
     fn open(
@@ -267,12 +263,8 @@ impl SessionCache {
         outcomes: &[FetchOutcome],
         fresh: SessionId,
     ) -> SessionId {
-        let usable = fresh.0 > 0 && !self.sessions.contains_key(&fresh);
-        if !usable || self.partition_count + outcomes.len() > self.config.partitions_max {
-            return SessionId::NONE;
-        }
         let key = EvictableKey { privileged, size: outcomes.len(), id: SessionId::NONE };
-        if self.sessions.len() >= self.config.slots_max && !self.evict_for(now, key) {
+        if !self.make_room(now, fresh, key) {
             return SessionId::NONE;
         }
         for outcome in outcomes {
@@ -280,17 +272,25 @@ impl SessionCache {
                 partitions.remember(target, outcome);
             }
         }
-        let epoch = epoch_after(EPOCH_INITIAL);
-        let serial = self.serial_next;
-        self.serial_next += 1;
-        let size = partitions.len();
-        self.partition_count += size;
-        self.sessions.insert(
-            fresh,
-            Session { privileged, created: now, last_used: now, epoch, size, serial, partitions },
-        );
-        self.file(now, fresh);
+        let (epoch, serial, size) = (epoch_after(EPOCH_INITIAL), self.serial_next, partitions.len());
+        let session = Session { privileged, created: now, last_used: now, epoch, size, serial, partitions };
+        self.add(now, fresh, session);
         fresh
+    }
+
+    /// Whether a session of this id and worth can be added now.
+    fn make_room(&mut self, now: TimestampMs, id: SessionId, key: EvictableKey) -> bool {
+        id.0 > 0
+            && !self.sessions.contains_key(&id)
+            && self.partition_count + key.size <= self.config.partitions_max
+            && (self.sessions.len() < self.config.slots_max || self.evict_for(now, key))
+    }
+
+    fn add(&mut self, now: TimestampMs, id: SessionId, session: Session) {
+        self.serial_next += 1;
+        self.partition_count += session.size;
+        self.sessions.insert(id, session);
+        self.file(now, id);
     }
 
     /// Makes room for a new session: by one that nobody has used for long, else by the least valuable one, unless that is

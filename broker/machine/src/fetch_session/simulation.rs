@@ -8,9 +8,9 @@ use slipring_protocol::ids::{Offset, PartitionIndex, TimestampMs, TopicId};
 use slipring_protocol::wire::WireStr;
 
 use super::*;
+use crate::choices::Choices;
 use crate::image::MetadataImage;
 use crate::image::fixtures::{image_with, topic_id};
-use crate::testing::Choices;
 
 const SLOTS_MAX: usize = 4;
 const EVICTION_MS: i64 = 50;

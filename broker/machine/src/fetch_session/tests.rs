@@ -381,6 +381,30 @@ fn an_old_session_yields_to_a_larger_one_only() {
 }
 
 #[test]
+fn a_session_moves_to_another_core() {
+    let (mut from, mut to) = (Bench::new(10), Bench::new(1));
+    from.fetch(V12, &by_name(0, 0, &[("a", 0), ("a", 1)]), |_| quiet());
+    let slow = from.begin(V12, &by_name(101, 1, &[])).unwrap();
+    let moved = from.cache.take(SessionId(101)).unwrap();
+    assert!(from.cache.take(SessionId(101)).is_none() && !from.cache.contains(SessionId(101)));
+    assert_eq!(from.complete(&slow, |_| quiet()).2.len(), 2);
+    to.cache.adopt(TimestampMs(0), moved.clone());
+    to.cache.check();
+    assert!(to.cache.contains(SessionId(101)));
+    // It goes on where it was: the epoch, and what the client knows.
+    assert_eq!(to.fetch(V12, &by_name(101, 2, &[]), |_| quiet()), sent(ErrorCode::None, 101, &[]));
+    // No room, and an id in use: it is forgotten.
+    to.cache.adopt(TimestampMs(0), moved.clone());
+    assert_eq!((to.cache.session_count(), to.cache.partition_count()), (1, 2));
+    let mut full = Bench::new(1);
+    full.fresh = 500;
+    full.open(5, false);
+    full.cache.adopt(TimestampMs(0), moved);
+    full.cache.check();
+    assert!(!full.cache.contains(SessionId(101)));
+}
+
+#[test]
 fn no_slots_and_too_many_partitions_mean_no_session() {
     let mut bench = Bench::new(0);
     assert_eq!(bench.open(1, true), 0);

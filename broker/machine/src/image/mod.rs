@@ -84,6 +84,11 @@ impl MetadataImage {
         self.before_transaction.is_some()
     }
 
+    /// The image without what an open transaction did.
+    pub(crate) fn settled(&self) -> &Self {
+        self.before_transaction.as_deref().unwrap_or(self)
+    }
+
     /// A topic by name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {

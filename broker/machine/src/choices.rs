@@ -1,6 +1,8 @@
-//! A seeded source of choices for this crate's simulations.
+//! Choices drawn from a seed: placement spreads by them, simulations are driven by them. The seed is an input, so they
+//! repeat.
 
-/// SplitMix64: a seed replays its run.
+/// SplitMix64.
+#[derive(Clone, Debug)]
 pub(crate) struct Choices(u64);
 
 impl Choices {
@@ -16,11 +18,21 @@ impl Choices {
         bits ^ (bits >> 31)
     }
 
-    /// A number below `end`.
+    /// A number below `end`, which is above 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
+        usize::try_from(self.next() % end as u64).expect("below a usize")
     }
 
+    /// Brings values into another order.
+    pub(crate) fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Choices {
     /// A number from `start` up to but not `end`.
     pub(crate) fn between(&mut self, start: i32, end: i32) -> i32 {
         start + i32::try_from(self.below(usize::try_from(end - start).unwrap())).unwrap()
