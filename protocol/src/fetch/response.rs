@@ -102,7 +102,14 @@ pub struct AbortedTransaction {
 }
 
 impl FetchPartitionHead {
-    /// The answer to a partition that cannot be read (Kafka's `FetchResponse.partitionResponse` for errors).
+    /// The answer to a partition that was not even looked up: unknown topic or partition, not authorized (Kafka's
+    /// `FetchResponse.partitionResponse`). It differs from [`Self::failed`] in naming no aborted transactions instead of null.
+    #[must_use]
+    pub fn refused(partition: PartitionIndex, error: ErrorCode) -> Self {
+        Self { aborted_transactions: Some(Vec::new()), ..Self::failed(partition, error) }
+    }
+
+    /// The answer to a partition whose log could not be read: another leader, wrong epoch, offset out of range.
     #[must_use]
     pub const fn failed(partition: PartitionIndex, error: ErrorCode) -> Self {
         Self {
