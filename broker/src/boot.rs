@@ -1,0 +1,377 @@
+//! Start and stop of the broker, in named steps; stop is start in reverse. Runs on the main thread, which then only waits for
+//! signals.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use slipring_protocol::ids::{Offset, PartitionIndex, TopicId, TopicIdPartition, TopicPartition};
+use slipring_storage::directory::{DataDirectory, DirectoryError, Expectation};
+use slipring_storage::disk::{DirectIo, Disk, UringDisk, block_on};
+use slipring_storage::error::StorageError;
+use slipring_storage::recovery::{DirectoryRecovery, recover_directory};
+use slipring_storage::store::StoreConfig;
+
+use crate::config::BrokerConfig;
+use crate::controller::boot::Seed;
+use crate::controller::metadata_log;
+use crate::metrics::{self, Metrics};
+use crate::net::listener::{self, Acceptor, ConnectionCounts, ListenerConfig};
+use crate::probe::{self, Host, ProbeError};
+use crate::runtime::mailbox::{Inlet, ShardId, mesh};
+use crate::runtime::uring;
+use crate::shard::boot::{ShardSeed, shard_main};
+use crate::shard::message::Message;
+use crate::validation::Validators;
+
+/// Entries of each shard's disk ring.
+pub const DISK_RING_ENTRIES: u32 = 256;
+/// The part of the machine's memory that the broker takes when nobody says.
+const MEMORY_SHARE: u64 = 4;
+/// How long a stop may take before the process ends without it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the broker did not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The host lacks something.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// A data directory can't be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A data directory can't be recovered.
+    #[error("recovery failed: {0}")]
+    Recovery(#[from] StorageError),
+    /// An address can't be bound.
+    #[error("can't listen on {address}: {source}{}", hint(source))]
+    Bind {
+        /// Which.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread or ring could not be made.
+    #[error("can't start {0}: {1}")]
+    Start(&'static str, io::Error),
+    /// A shard failed while it started.
+    #[error("core {0}: {1}")]
+    Shard(u16, String),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another process has the port; is a broker running already?)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this host has the address)",
+        _ => "",
+    }
+}
+
+/// What a shard tells the main thread.
+#[derive(Debug)]
+pub enum ShardReport {
+    /// It serves its partitions.
+    Ready,
+    /// It could not start.
+    Failed(String),
+    /// It has stopped; whether everything could be closed, and the broker's epoch where it is known.
+    Stopped {
+        /// No store failed to close.
+        cleanly: bool,
+    },
+}
+
+/// Runs the broker until it is told to stop.
+///
+/// # Errors
+/// When it can't start.
+pub fn run(config: BrokerConfig) -> Result<(), BootError> {
+    let began = Instant::now();
+    uring::prepare_process();
+    let host = probe::probe(config.cores.map(|cores| u16::try_from(cores).unwrap_or(u16::MAX)))?;
+    let shards = config.cores.unwrap_or(host.processors.len());
+    let shards = u16::try_from(shards.max(1)).unwrap_or(u16::MAX);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), cores = shards, node = config.node_id.0, "starting");
+    let config = Arc::new(config);
+    // Sockets before disks: a taken port is told at once, and nothing is touched.
+    let sockets = bind_all(&config)?;
+    let metrics = Metrics::new();
+    start_metrics(&config, &metrics)?;
+    let directories = open_directories(&config)?;
+    let counts = ConnectionCounts::new(shards);
+    let validators = Validators::start(usize::from(shards)).map_err(|error| BootError::Start("helpers", error))?;
+    let (running, inlet) = start_shards(&config, &host, shards, &directories, &metrics, &validators, &sockets)?;
+    running.wait_ready()?;
+    let acceptors = start_acceptors(&config, sockets, &counts, &inlet)?;
+    metrics.ready.set(1);
+    tracing::info!(ready_ms = began.elapsed().as_millis(), "ready");
+    wait_for_signal()?;
+    metrics.ready.set(0);
+    acceptors.into_iter().for_each(Acceptor::stop);
+    let cleanly = running.stop(&inlet);
+    close_directories(&directories, cleanly);
+    Ok(())
+}
+
+struct BoundListener {
+    name: String,
+    socket: socket2::Socket,
+    address: SocketAddr,
+}
+
+fn listener_config(config: &BrokerConfig) -> ListenerConfig {
+    let network = &config.network;
+    ListenerConfig {
+        connections_max: network.connections_max,
+        connections_per_ip_max: network.connections_per_ip_max,
+        connections_per_ip_overrides: network.connections_per_ip_overrides.clone(),
+        send_buffer: network.send_buffer_bytes,
+        receive_buffer: network.receive_buffer_bytes,
+        backlog: network.backlog,
+    }
+}
+
+fn bind_all(config: &BrokerConfig) -> Result<Vec<BoundListener>, BootError> {
+    let listen = |listener: &crate::config::listeners::Listener| {
+        let shown = format!("{}:{}", listener.host.as_deref().unwrap_or("*"), listener.port);
+        let bound = listener.socket_address().and_then(|address| {
+            let socket = listener::bind(address, &listener_config(config))?;
+            let bound = socket.local_addr()?.as_socket();
+            Ok((socket, bound.expect("bound to an internet address")))
+        });
+        let (socket, address) = bound.map_err(|source| BootError::Bind { address: shown, source })?;
+        Ok(BoundListener { name: listener.name.clone(), socket, address })
+    };
+    config.listeners.opened.iter().map(listen).collect()
+}
+
+fn start_metrics(config: &BrokerConfig, metrics: &Arc<Metrics>) -> Result<(), BootError> {
+    let Some(listener) = &config.metrics_listener else { return Ok(()) };
+    let address = listener.socket_address();
+    let bound = address.and_then(|address| metrics::http::start(address, metrics.clone())).map_err(|source| {
+        let host = listener.host.as_deref().unwrap_or("*");
+        BootError::Bind { address: format!("{host}:{} (slipring.metrics.listener)", listener.port), source }
+    })?;
+    tracing::info!(address = %bound, "metrics at /metrics, health at /health");
+    Ok(())
+}
+
+/// A data directory that is open, locked and recovered.
+pub struct OpenDirectory {
+    /// The directory.
+    pub directory: Arc<DataDirectory>,
+    /// What replaying its journals told.
+    pub recovered: Arc<DirectoryRecovery>,
+    /// The logs that were there at start, with the topic id that each says it has.
+    pub logs: Arc<BTreeMap<TopicPartition, Option<TopicId>>>,
+}
+
+impl OpenDirectory {
+    /// Whether a partition's log was there at start.
+    #[must_use]
+    pub fn has_log(&self, id: TopicIdPartition, topic: &Arc<str>) -> bool {
+        let partition = TopicPartition { topic: topic.clone(), partition: id.partition };
+        self.logs.get(&partition).is_some_and(|found| found.is_none_or(|found| found == id.topic_id))
+    }
+}
+
+fn open_directories(config: &BrokerConfig) -> Result<Vec<OpenDirectory>, BootError> {
+    let ring = UringDisk::new(DISK_RING_ENTRIES).map_err(ProbeError::Ring)?;
+    let disk = Disk::Uring(ring);
+    block_on(&disk, async {
+        let mut cluster_id = None;
+        let mut open = Vec::new();
+        for path in &config.log_dirs {
+            let expectation = Expectation::new(cluster_id.clone(), config.node_id);
+            let directory = DataDirectory::open(&disk, path, &expectation).await?;
+            cluster_id = Some(directory.cluster_id().to_owned());
+            if matches!(disk.direct_io(path).await, Ok(DirectIo::No)) {
+                tracing::warn!(
+                    directory = %path.display(),
+                    "no direct I/O here (tmpfs or overlay?): falling back to buffered writes, which are slower"
+                );
+            }
+            let began = Instant::now();
+            let recovered = recover_directory(&disk, &directory).await?;
+            tracing::info!(
+                directory = %path.display(),
+                clean = directory.is_clean(),
+                took_ms = began.elapsed().as_millis(),
+                "data directory open"
+            );
+            for lost in &recovered.lost {
+                tracing::error!(partition = %lost, "acknowledged data is lost: its log's directory is gone");
+            }
+            let scan = directory.scan(&disk).await?;
+            for damaged in &scan.damaged {
+                tracing::error!(directory = damaged.name, error = %damaged.error, "log can't be used");
+            }
+            let mut logs: BTreeMap<_, _> =
+                scan.partitions.into_iter().map(|found| (found.partition, found.topic_id)).collect();
+            if scan.metadata_log {
+                let partition = TopicPartition { topic: metadata_log::TOPIC.into(), partition: PartitionIndex(0) };
+                logs.insert(partition, Some(TopicId::CLUSTER_METADATA));
+            }
+            // From here on the directory is in use; a stop that is not clean shows.
+            directory.clear_clean(&disk).await?;
+            open.push(OpenDirectory {
+                directory: Arc::new(directory),
+                recovered: Arc::new(recovered),
+                logs: Arc::new(logs),
+            });
+        }
+        Ok(open)
+    })
+}
+
+struct Running {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    reports: flume::Receiver<(u16, ShardReport)>,
+}
+
+fn start_shards(
+    config: &Arc<BrokerConfig>,
+    host: &Host,
+    shards: u16,
+    directories: &[OpenDirectory],
+    metrics: &Arc<Metrics>,
+    validators: &Validators,
+    sockets: &[BoundListener],
+) -> Result<(Running, Inlet<Message>), BootError> {
+    let (mailboxes, inlet) = mesh(shards);
+    let (reporter, reports) = flume::unbounded();
+    let addresses: Vec<(String, SocketAddr)> =
+        sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
+    let mut threads = Vec::new();
+    for (mail, cpu) in mailboxes.into_iter().zip(probe::placement(host, shards)) {
+        let own = mail.own();
+        let directories: Vec<_> = directories
+            .iter()
+            .map(|open| OpenDirectory {
+                directory: open.directory.clone(),
+                recovered: open.recovered.clone(),
+                logs: open.logs.clone(),
+            })
+            .collect();
+        let seed = ShardSeed {
+            config: config.clone(),
+            mail,
+            store_config: store_config(config, shards, host),
+            metrics: metrics.of_shard_later(own),
+            validators: validators.clone(),
+            reporter: reporter.clone(),
+            controller: (own == ShardId(0)).then(|| Seed { addresses: addresses.clone() }),
+            directories,
+        };
+        let name = format!("core-{}", own.0);
+        let thread = uring::run_shard(&name, cpu, None, move || shard_main(seed))
+            .map_err(|error| BootError::Start("a core", error))?;
+        threads.push(thread);
+    }
+    Ok((Running { threads, reports }, inlet))
+}
+
+/// Each core's share of the memory and of the open files.
+fn store_config(config: &BrokerConfig, shards: u16, host: &Host) -> StoreConfig {
+    let stores = u64::from(shards) * config.log_dirs.len() as u64;
+    let memory = config.memory_bytes.unwrap_or_else(|| probe::memory_bytes() / MEMORY_SHARE) / stores;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    StoreConfig {
+        journal_bytes: config.journal_bytes,
+        // The rest is for requests under way, cold reads and what the runtime needs.
+        tail_bytes: bytes(memory / 2),
+        staged_bytes_max: bytes(memory / 8).clamp(16 << 20, 256 << 20),
+        open_files_max: bytes(host.open_files / 2 / stores).max(64),
+        producer_id_expiration_ms: config.producer_id_expiration_ms,
+        ..StoreConfig::default()
+    }
+}
+
+impl Running {
+    fn wait_ready(&self) -> Result<(), BootError> {
+        let mut ready = 0;
+        while ready < self.threads.len() {
+            match self.reports.recv() {
+                Ok((_, ShardReport::Ready)) => ready += 1,
+                Ok((core, ShardReport::Failed(reason))) => return Err(BootError::Shard(core, reason)),
+                Ok((core, ShardReport::Stopped { .. })) => {
+                    return Err(BootError::Shard(core, "stopped while starting".to_owned()));
+                }
+                Err(flume::RecvError::Disconnected) => {
+                    return Err(BootError::Shard(0, "no core could start; see the log".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all shards; true when everything could be closed.
+    fn stop(self, inlet: &Inlet<Message>) -> bool {
+        tracing::info!("stopping");
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        let shards = u16::try_from(self.threads.len()).expect("made from a u16");
+        let told = (0..shards).all(|shard| inlet.send(ShardId(shard), Message::Stop));
+        let mut cleanly = told;
+        for _ in 0..shards {
+            match self.reports.recv_deadline(deadline) {
+                Ok((_, ShardReport::Stopped { cleanly: closed })) => cleanly &= closed,
+                Ok((core, report)) => tracing::warn!(core, ?report, "unexpected while stopping"),
+                Err(error) => {
+                    tracing::error!(%error, "a core did not stop in time; the next start recovers");
+                    return false;
+                }
+            }
+        }
+        for thread in self.threads {
+            if !matches!(thread.join(), Ok(Ok(()))) {
+                cleanly = false;
+            }
+        }
+        cleanly
+    }
+}
+
+fn start_acceptors(
+    config: &BrokerConfig,
+    sockets: Vec<BoundListener>,
+    counts: &Arc<ConnectionCounts>,
+    inlet: &Inlet<Message>,
+) -> Result<Vec<Acceptor>, BootError> {
+    let start = |bound: BoundListener| {
+        tracing::info!(listener = bound.name, address = %bound.address, "listening");
+        Acceptor::start(bound.socket, listener_config(config), counts.clone(), inlet.clone())
+            .map_err(|error| BootError::Start("an acceptor", error))
+    };
+    sockets.into_iter().map(start).collect()
+}
+
+fn wait_for_signal() -> Result<(), BootError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| BootError::Start("signals", error))?;
+    if let Some(signal) = signals.forever().next() {
+        tracing::info!(signal, "told to stop");
+    }
+    Ok(())
+}
+
+/// Marks the directories as cleanly closed, so that the next start trusts their checkpoints.
+fn close_directories(directories: &[OpenDirectory], cleanly: bool) {
+    if !cleanly {
+        tracing::warn!("not everything could be closed: the next start recovers");
+        return;
+    }
+    let Ok(ring) = UringDisk::new(DISK_RING_ENTRIES) else { return };
+    let disk = Disk::Uring(ring);
+    for open in directories {
+        let epoch = Offset(-1).0;
+        if let Err(error) = block_on(&disk, open.directory.mark_clean(&disk, epoch)) {
+            tracing::warn!(%error, "the clean mark could not be written: the next start recovers");
+        }
+    }
+    tracing::info!("stopped cleanly");
+}

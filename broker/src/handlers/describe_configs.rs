@@ -1,0 +1,90 @@
+//! DescribeConfigs (key 32), v1-4. v3 documentation · v4 flexible. Resources: topics, this broker, its loggers, groups and
+//! client metrics. From this core's view and the declaration table; nothing hops.
+
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use kafka_protocol::protocol::StrBytes;
+use slipring_machine::image::ConfigKind;
+use slipring_protocol::error_code::ErrorCode;
+
+use super::create_topics::is_valid_name;
+use crate::config::describe::{self, BrokerResource, Entry, Wanted};
+use crate::controller::view::overrides;
+use crate::net::connection::Closed;
+use crate::router::Request;
+use crate::runtime::conn::Piece;
+
+/// Handles one request.
+pub fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
+    let body: DescribeConfigsRequest = request.decode()?;
+    let results = body.resources.iter().map(|resource| {
+        let mut result = DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        match describe(&request, resource, &body) {
+            Ok(entries) => result.configs = entries.into_iter().map(entry).collect(),
+            Err((error, message)) => {
+                result.error_code = error.code();
+                result.error_message = Some(StrBytes::from_string(message));
+            }
+        }
+        result
+    });
+    request.respond(&DescribeConfigsResponse::default().with_results(results.collect()))
+}
+
+fn describe(
+    request: &Request<'_>,
+    resource: &DescribeConfigsResource,
+    body: &DescribeConfigsRequest,
+) -> Result<Vec<Entry>, (ErrorCode, String)> {
+    let keys: Vec<&str> = resource.configuration_keys.iter().flatten().map(|key| key.as_str()).collect();
+    let wanted =
+        Wanted { keys: &keys, synonyms: body.include_synonyms, documentation: body.include_documentation };
+    let view = request.shard.view();
+    let values = request.shard.config.values();
+    let name = resource.resource_name.as_str();
+    match ConfigKind(resource.resource_type) {
+        ConfigKind::TOPIC => match view.topic(name) {
+            Some(topic) => Ok(describe::topic(values, &overrides(view.image(), &topic.name), wanted)),
+            None if is_valid_name(name) => {
+                Err((ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicOrPartition.message().to_owned()))
+            }
+            None => Err((ErrorCode::InvalidTopicException, format!("Topic name is invalid: {name:?}"))),
+        },
+        ConfigKind::BROKER => Ok(match describe::broker_resource(name, view.node())? {
+            BrokerResource::ThisBroker => describe::broker(values, wanted),
+            BrokerResource::ClusterDefault => describe::cluster_default(values, wanted),
+        }),
+        BROKER_LOGGER => {
+            describe::check_logger_resource(name, view.node())?;
+            Ok(Vec::new())
+        }
+        ConfigKind(other) => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
+    }
+}
+
+/// Levels of this broker's loggers. Ours are set by an environment variable at start and are not configs.
+const BROKER_LOGGER: ConfigKind = ConfigKind(8);
+
+fn entry(entry: Entry) -> DescribeConfigsResourceResult {
+    let text = StrBytes::from_string;
+    let synonyms = entry.synonyms.into_iter().map(|synonym| {
+        DescribeConfigsSynonym::default()
+            .with_name(text(synonym.name))
+            .with_value(synonym.value.map(text))
+            .with_source(synonym.source.code())
+    });
+    DescribeConfigsResourceResult::default()
+        .with_name(text(entry.name))
+        .with_value(entry.value.map(text))
+        .with_read_only(entry.read_only)
+        .with_config_source(entry.source.code())
+        .with_is_sensitive(entry.is_sensitive)
+        .with_synonyms(synonyms.collect())
+        .with_config_type(entry.type_code)
+        .with_documentation(entry.documentation.map(StrBytes::from_static_str))
+}

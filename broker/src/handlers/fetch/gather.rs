@@ -1,0 +1,176 @@
+//! Collecting what a fetch may read from all owner cores, and waiting while it is less than the client wants.
+
+use std::rc::Rc;
+
+use slipring_protocol::batch::BatchHeader;
+use slipring_protocol::error_code::ErrorCode;
+use slipring_storage::chunk::ChunkSlice;
+use slipring_storage::read::{ReadSlice, read_range};
+
+use crate::handlers::scatter::Scattered;
+use crate::partition::fetch::{FetchPart, FetchPlan};
+use crate::runtime::mailbox::ShardId;
+use crate::runtime::signal::Signal;
+use crate::runtime::{self, Instant};
+use crate::shard::Shard;
+use crate::shard::message::{ShardReply, ShardRequest, Token, WatchRequest};
+
+/// A fetch that waits for bytes; owner cores tell it when one of its partitions has changed.
+#[derive(Default)]
+pub struct FetchWait {
+    changed: Signal,
+}
+
+impl FetchWait {
+    /// A partition has changed.
+    pub fn wake(&self) {
+        self.changed.set();
+    }
+}
+
+/// What the client asks for over all partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `fetch.min.bytes`.
+    pub bytes_min: usize,
+    /// `fetch.max.bytes`, the broker's own limit applied.
+    pub bytes_max: usize,
+    /// When to answer with whatever is there.
+    pub deadline: Instant,
+}
+
+/// One partition of a fetch: what to ask which core, or why there is nothing to ask.
+pub type Wanted = Result<(ShardId, FetchPart), ErrorCode>;
+
+/// Plans all partitions, waiting until `bytes_min` bytes are there, something must be answered at once, or the deadline.
+/// One plan per wanted partition, in their order, within `bytes_max` over all.
+pub async fn gather(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits) -> Vec<FetchPlan> {
+    let answer_now = |plans: &[FetchPlan]| {
+        let bytes: usize = plans.iter().map(|plan| plan.bytes).sum();
+        bytes >= limits.bytes_min || plans.iter().any(FetchPlan::is_urgent)
+    };
+    if limits.deadline <= runtime::now() || wanted.iter().all(Result::is_err) {
+        return plan_once(shard, wanted, limits, None).await;
+    }
+    let wait = Rc::new(FetchWait::default());
+    let token = shard.fetches.borrow_mut().insert(wait.clone());
+    let plans = loop {
+        let timed_out = limits.deadline <= runtime::now();
+        let plans = plan_once(shard, wanted, limits, (!timed_out).then_some(token)).await;
+        if timed_out || answer_now(&plans) || shard.stopping.get() {
+            break plans;
+        }
+        // Plain futures, no tasks: dropping the one that lost is fine (GLOMMIO 8, rule 2).
+        futures_lite::future::or(wait.changed.wait(), runtime::sleep_until(limits.deadline)).await;
+    };
+    shard.fetches.borrow_mut().remove(token);
+    plans
+}
+
+async fn plan_once(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits, token: Option<Token>) -> Vec<FetchPlan> {
+    let mut scattered = Scattered::default();
+    let mut plans: Vec<FetchPlan> = Vec::with_capacity(wanted.len());
+    for (place, wanted) in wanted.iter().enumerate() {
+        match wanted {
+            Ok((owner, part)) => {
+                scattered.push(*owner, place, *part);
+                plans.push(FetchPlan::failed(ErrorCode::UnknownServerError));
+            }
+            Err(error) => plans.push(FetchPlan::failed(*error)),
+        }
+    }
+    let watch = token.map(|token| WatchRequest {
+        shard: shard.id,
+        token,
+        until: limits.deadline,
+        bytes_min: limits.bytes_min,
+    });
+    let request = |parts| ShardRequest::Fetch { parts, bytes_max: limits.bytes_max, watch };
+    let answers = scattered.ask(shard, request, |reply| match reply {
+        ShardReply::Fetch(plans) => plans,
+        _ => unreachable!("fetches are answered with plans"),
+    });
+    for (place, plan) in answers.await {
+        plans[place] = plan;
+    }
+    fit(&mut plans, limits.bytes_max);
+    plans
+}
+
+/// Every owner planned up to the limit: cuts the plans, in order, to the limit over all. The first that has records keeps
+/// its first batch whatever its size.
+fn fit(plans: &mut [FetchPlan], bytes_max: usize) {
+    let mut left = bytes_max;
+    let mut first = true;
+    for plan in plans {
+        if plan.bytes > left && !first {
+            cut(plan, left);
+        }
+        first &= plan.bytes == 0;
+        left = left.saturating_sub(plan.bytes);
+    }
+}
+
+/// Cuts a plan to whole batches within `bytes_max`.
+fn cut(plan: &mut FetchPlan, bytes_max: usize) {
+    let mut left = bytes_max;
+    let mut kept = Vec::new();
+    for slice in plan.slices.drain(..) {
+        let bytes = slice_bytes(&slice);
+        if bytes <= left {
+            left -= bytes;
+            kept.push(slice);
+            continue;
+        }
+        // Where the batches of a range end is known once it is read; it waits for the next fetch.
+        if let ReadSlice::Memory(memory) = slice {
+            let whole = whole_batches(&memory, left);
+            if whole > 0 {
+                kept.push(ReadSlice::Memory(memory.sub(0..whole)));
+            }
+        }
+        break;
+    }
+    plan.bytes = kept.iter().map(slice_bytes).sum();
+    plan.slices = kept;
+}
+
+fn slice_bytes(slice: &ReadSlice) -> usize {
+    match slice {
+        ReadSlice::Memory(memory) => memory.len(),
+        ReadSlice::File(range) => range.bytes_most(),
+    }
+}
+
+/// How many of the first `bytes_max` bytes are whole batches.
+fn whole_batches(bytes: &[u8], bytes_max: usize) -> usize {
+    let mut end = 0;
+    while let Ok(header) = BatchHeader::parse(&bytes[end..]) {
+        if end + header.size() > bytes_max {
+            break;
+        }
+        end += header.size();
+    }
+    end
+}
+
+/// The bytes of a plan. Tail slices are there already; ranges of segments are read through this core's ring.
+///
+/// # Errors
+/// `KAFKA_STORAGE_ERROR` when a segment can't be read.
+pub async fn read(shard: &Rc<Shard>, plan: &mut FetchPlan) -> Result<Vec<ChunkSlice>, ErrorCode> {
+    let mut slices = Vec::with_capacity(plan.slices.len());
+    for slice in plan.slices.drain(..) {
+        match slice {
+            ReadSlice::Memory(slice) => slices.push(slice),
+            ReadSlice::File(range) => match read_range(&shard.disk, &shard.read_pool, &range).await {
+                Ok(read) => slices.extend(read.slices),
+                Err(error) => {
+                    tracing::error!(%error, "a segment can't be read");
+                    return Err(ErrorCode::KafkaStorageError);
+                }
+            },
+        }
+    }
+    Ok(slices)
+}

@@ -1,0 +1,274 @@
+//! What operators watch. Every core counts into its own series (label `core`), so that no counter is shared between cores;
+//! the endpoint adds nothing up, Prometheus does.
+
+pub mod http;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use slipring_protocol::api::ApiKey;
+use slipring_protocol::batch::BatchHeader;
+
+use crate::runtime::mailbox::ShardId;
+
+/// Topics with series of their own; records of further ones are counted under `other`, so that a client that makes up
+/// topics does not make up series.
+const TOPIC_SERIES_MAX: usize = 2_000;
+
+/// Commit latencies from 50 us to 1.6 s.
+const COMMIT_BUCKETS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.6,
+];
+
+/// Request latencies, from the first byte handled to the answer handed to the socket.
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// All series of the process.
+pub struct Metrics {
+    registry: Registry,
+    connections: IntGaugeVec,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    protocol_errors: IntCounterVec,
+    commit_seconds: HistogramVec,
+    messages_in: IntCounterVec,
+    bytes_in: IntCounterVec,
+    bytes_out: IntCounterVec,
+    duplicates: IntCounterVec,
+    invalid_batches: IntCounterVec,
+    partitions: IntGaugeVec,
+    fenced_logs: IntCounterVec,
+    /// 1 once the broker serves requests.
+    pub ready: IntGauge,
+}
+
+impl Metrics {
+    /// Registers all series.
+    ///
+    /// # Panics
+    /// When two series share a name: a mistake in this file.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let per_core = |name: &str, help: &str| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), &["core"]))
+        };
+        let per_topic = |name: &str, help: &str| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), &["core", "topic"]))
+        };
+        let gauge = |name: &str, help: &str| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["core"]));
+        let ready = IntGauge::new("slipring_ready", "1 once the broker serves requests.");
+        let commit = HistogramOpts::new("slipring_commit_seconds", "Duration of a group commit, until it is durable.");
+        let request =
+            HistogramOpts::new("slipring_request_seconds", "Time from a request's arrival to its answer, by API.");
+        let requests = Opts::new("slipring_requests_total", "Requests received, by API.");
+        Arc::new(Self {
+            connections: gauge("slipring_connections", "Open client connections."),
+            requests: register(&registry, IntCounterVec::new(requests, &["core", "api"])),
+            request_seconds: register(
+                &registry,
+                HistogramVec::new(request.buckets(REQUEST_BUCKETS.to_vec()), &["core", "api"]),
+            ),
+            protocol_errors: per_core("slipring_protocol_errors_total", "Connections closed for malformed requests."),
+            commit_seconds: register(
+                &registry,
+                HistogramVec::new(commit.buckets(COMMIT_BUCKETS.to_vec()), &["core"]),
+            ),
+            messages_in: per_topic("slipring_topic_messages_in_total", "Records appended by producers."),
+            bytes_in: per_topic("slipring_topic_bytes_in_total", "Bytes of batches appended by producers."),
+            bytes_out: per_topic("slipring_topic_bytes_out_total", "Bytes of batches sent to consumers."),
+            duplicates: per_topic("slipring_topic_duplicates_total", "Retried batches of idempotent producers."),
+            invalid_batches: per_topic("slipring_topic_invalid_batches_total", "Batches that failed validation."),
+            partitions: gauge("slipring_partitions", "Partitions that the core owns."),
+            fenced_logs: per_core("slipring_fenced_logs_total", "Logs fenced after a failed write or flush."),
+            ready: register(&registry, ready),
+            registry,
+        })
+    }
+
+    /// The text of the endpoint.
+    ///
+    /// # Errors
+    /// When a series can't be written as text.
+    pub fn render(&self) -> prometheus::Result<String> {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// The counters of one core, to be looked up on it.
+    #[must_use]
+    pub fn of_shard_later(self: &Arc<Self>, shard: ShardId) -> ShardMetricsSeed {
+        ShardMetricsSeed { metrics: self.clone(), shard }
+    }
+
+    /// The counters of one core.
+    #[must_use]
+    pub fn of_shard(self: &Arc<Self>, shard: ShardId) -> ShardMetrics {
+        let core = shard.0.to_string();
+        let labels = [core.as_str()];
+        ShardMetrics {
+            connections: self.connections.with_label_values(&labels),
+            protocol_errors: self.protocol_errors.with_label_values(&labels),
+            commit_seconds: self.commit_seconds.with_label_values(&labels),
+            partitions: self.partitions.with_label_values(&labels),
+            fenced_logs: self.fenced_logs.with_label_values(&labels),
+            apis: RefCell::default(),
+            topics: RefCell::default(),
+            all: self.clone(),
+            core,
+        }
+    }
+}
+
+/// What a core needs to look up its counters.
+pub struct ShardMetricsSeed {
+    metrics: Arc<Metrics>,
+    shard: ShardId,
+}
+
+impl ShardMetricsSeed {
+    /// Looks them up.
+    #[must_use]
+    pub fn on_shard(&self) -> ShardMetrics {
+        self.metrics.of_shard(self.shard)
+    }
+}
+
+/// One core's counters, looked up once.
+pub struct ShardMetrics {
+    /// Open connections.
+    pub connections: IntGauge,
+    /// Connections closed for malformed requests.
+    pub protocol_errors: IntCounter,
+    /// Durations of group commits.
+    pub commit_seconds: Histogram,
+    /// Partitions owned.
+    pub partitions: IntGauge,
+    /// Logs fenced.
+    pub fenced_logs: IntCounter,
+    apis: RefCell<HashMap<ApiKey, (IntCounter, Histogram)>>,
+    topics: RefCell<HashMap<Arc<str>, TopicSeries>>,
+    all: Arc<Metrics>,
+    core: String,
+}
+
+#[derive(Clone)]
+struct TopicSeries {
+    messages_in: IntCounter,
+    bytes_in: IntCounter,
+    bytes_out: IntCounter,
+    duplicates: IntCounter,
+    invalid_batches: IntCounter,
+}
+
+impl ShardMetrics {
+    /// Counts a request.
+    pub fn request(&self, api: ApiKey) {
+        self.with_api(api, |(requests, _)| requests.inc());
+    }
+
+    /// Notes how long a request took, in seconds.
+    pub fn answered(&self, api: ApiKey, seconds: f64) {
+        self.with_api(api, |(_, latency)| latency.observe(seconds));
+    }
+
+    fn with_api(&self, api: ApiKey, observe: impl FnOnce(&(IntCounter, Histogram))) {
+        let mut apis = self.apis.borrow_mut();
+        observe(apis.entry(api).or_insert_with(|| {
+            let labels = [self.core.as_str(), api.info().name];
+            (self.all.requests.with_label_values(&labels), self.all.request_seconds.with_label_values(&labels))
+        }));
+    }
+
+    /// Counts an appended batch.
+    pub fn appended(&self, topic: &Arc<str>, batch: &BatchHeader, duplicate: bool) {
+        self.with_topic(topic, |series| {
+            if duplicate {
+                series.duplicates.inc();
+            } else {
+                series.messages_in.inc_by(u64::from(batch.record_count.unsigned_abs()));
+                series.bytes_in.inc_by(batch.size() as u64);
+            }
+        });
+    }
+
+    /// Counts bytes on their way to a consumer.
+    pub fn fetched(&self, topic: &Arc<str>, bytes: usize) {
+        self.with_topic(topic, |series| series.bytes_out.inc_by(bytes as u64));
+    }
+
+    /// Counts a batch that failed validation.
+    pub fn invalid_batch(&self, topic: &Arc<str>) {
+        self.with_topic(topic, |series| series.invalid_batches.inc());
+    }
+
+    fn with_topic(&self, topic: &Arc<str>, count: impl FnOnce(&TopicSeries)) {
+        let mut topics = self.topics.borrow_mut();
+        if let Some(series) = topics.get(topic) {
+            return count(series);
+        }
+        let label: Arc<str> = if topics.len() < TOPIC_SERIES_MAX { topic.clone() } else { Arc::from("other") };
+        let labels = [self.core.as_str(), &label];
+        let series = TopicSeries {
+            messages_in: self.all.messages_in.with_label_values(&labels),
+            bytes_in: self.all.bytes_in.with_label_values(&labels),
+            bytes_out: self.all.bytes_out.with_label_values(&labels),
+            duplicates: self.all.duplicates.with_label_values(&labels),
+            invalid_batches: self.all.invalid_batches.with_label_values(&labels),
+        };
+        count(&series);
+        topics.insert(label, series);
+    }
+
+    /// Forgets a deleted topic's series.
+    pub fn forget_topic(&self, topic: &str) {
+        if self.topics.borrow_mut().remove(topic).is_none() {
+            return;
+        }
+        let labels = [self.core.as_str(), topic];
+        let all = &self.all;
+        for series in [&all.messages_in, &all.bytes_in, &all.bytes_out, &all.duplicates, &all.invalid_batches] {
+            // Absent already when another partition's removal came first.
+            _ = series.remove_label_values(&labels);
+        }
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("names and labels of this file are valid");
+    registry.register(Box::new(collector.clone())).expect("names of this file are unique");
+    collector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_of_a_deleted_topic_go() {
+        let metrics = Metrics::new();
+        let shard = metrics.of_shard(ShardId(1));
+        let topic: Arc<str> = Arc::from("orders");
+        shard.fetched(&topic, 10);
+        let line = r#"slipring_topic_bytes_out_total{core="1",topic="orders"} 10"#;
+        assert!(metrics.render().unwrap().contains(line));
+        shard.forget_topic("orders");
+        assert!(!metrics.render().unwrap().contains("orders"));
+    }
+
+    #[test]
+    fn made_up_topics_share_a_series() {
+        let metrics = Metrics::new();
+        let shard = metrics.of_shard(ShardId(0));
+        for number in 0..TOPIC_SERIES_MAX + 10 {
+            shard.fetched(&Arc::from(format!("t{number}")), 1);
+        }
+        let text = metrics.render().unwrap();
+        assert!(text.contains(r#"slipring_topic_bytes_out_total{core="0",topic="other"} 10"#));
+    }
+}

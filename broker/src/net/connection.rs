@@ -1,0 +1,276 @@
+//! One client connection, on the core that it was handed to, for as long as it lives: frames in, responses out in request
+//! order. Knows no Kafka semantics beyond the rule that only Produce may overlap.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use slipring_protocol::api::ApiKey;
+use slipring_protocol::frame::{self, FrameState};
+use slipring_protocol::header::RequestHeader;
+
+use super::listener::ConnectionPermit;
+use super::response_queue::{Place, ResponseQueue};
+use crate::handlers;
+use crate::router;
+use crate::runtime::conn::{Conn, Piece, SendQueue, Sent};
+use crate::runtime::signal::{Signal, WaitQueue};
+use crate::runtime::{self, Instant, Queue};
+use crate::shard::Shard;
+
+/// Produce requests of one connection that may wait for their commit at the same time.
+const PLACES_MAX: usize = 512;
+/// Request bytes of one connection that may wait for their commit at the same time (one larger request is let through).
+const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+/// Response bytes that may wait for a slow client before its next request is looked at.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
+/// The least that a receive makes room for.
+const RECEIVE_BYTES_MIN: usize = 64 << 10;
+/// The most that a receive makes room for before the bytes are there.
+const RECEIVE_BYTES_MAX: usize = 1 << 20;
+
+/// Name of a connection on its shard; never reused while an answer may still be on its way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Closed {
+    /// The client closed it, or the broker shut it down.
+    #[error("end of stream")]
+    EndOfStream,
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The client broke the protocol; Kafka closes the connection too.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// The state that a connection's tasks and its shard share.
+pub struct Connection {
+    /// Its name on this shard.
+    pub id: ConnectionId,
+    /// The client's address.
+    pub peer: IpAddr,
+    conn: Conn,
+    responses: RefCell<ResponseQueue>,
+    outgoing: RefCell<SendQueue>,
+    in_flight_bytes: Cell<usize>,
+    /// The socket was full; the writer task owns sending until it is not.
+    blocked: Cell<bool>,
+    writer: Signal,
+    /// Something was answered or sent, or the connection ended.
+    progress: WaitQueue,
+    ended: Cell<bool>,
+    last_active: Cell<Instant>,
+    /// When the frame that is still incomplete began.
+    partial_since: Cell<Option<Instant>>,
+    _permit: ConnectionPermit,
+}
+
+impl Connection {
+    /// Makes the state of a connection that was just accepted.
+    #[must_use]
+    pub fn new(id: ConnectionId, peer: IpAddr, conn: Conn, permit: ConnectionPermit) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            peer,
+            conn,
+            responses: RefCell::default(),
+            outgoing: RefCell::default(),
+            in_flight_bytes: Cell::new(0),
+            blocked: Cell::new(false),
+            writer: Signal::default(),
+            progress: WaitQueue::default(),
+            ended: Cell::new(false),
+            last_active: Cell::new(runtime::now()),
+            partial_since: Cell::new(None),
+            _permit: permit,
+        })
+    }
+
+    /// Takes a place among the responses for a request of `bytes`.
+    pub fn reserve(&self, bytes: usize) -> Place {
+        self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes);
+        self.responses.borrow_mut().reserve()
+    }
+
+    /// Fills a place taken for a request of `bytes`. The caller flushes once for everything it filled.
+    pub fn fill(&self, place: Place, bytes: usize, response: Vec<Piece>) {
+        self.in_flight_bytes.set(self.in_flight_bytes.get() - bytes);
+        self.responses.borrow_mut().fill(place, response, &mut self.outgoing.borrow_mut());
+        self.progress.wake_all();
+    }
+
+    /// Sends what is complete, as far as the socket takes it; the rest is the writer task's.
+    pub fn flush(&self) {
+        if self.blocked.get() || self.ended.get() || self.outgoing.borrow().bytes() == 0 {
+            return;
+        }
+        let sent = self.conn.try_send(&mut self.outgoing.borrow_mut());
+        match sent {
+            Ok(Sent::All) => self.progress.wake_all(),
+            Ok(Sent::Blocked) => {
+                self.blocked.set(true);
+                self.writer.set();
+            }
+            Err(_) => self.end(),
+        }
+    }
+
+    /// Shuts the connection down; its tasks see the end and stop.
+    pub fn end(&self) {
+        if !self.ended.replace(true) {
+            self.conn.shutdown();
+        }
+        self.writer.set();
+        self.progress.wake_all();
+    }
+
+    /// Whether it has been idle since before `idle_since`, or a frame of it has been incomplete since then.
+    #[must_use]
+    pub fn is_stale(&self, idle_since: Instant) -> bool {
+        let idle = self.last_active.get() <= idle_since && self.responses.borrow().waiting() == 0;
+        let stuck = self.partial_since.get().is_some_and(|since| since <= idle_since);
+        idle || stuck
+    }
+
+    /// Whether answers wait for the socket.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        !self.ended.get() && self.outgoing.borrow().bytes() > 0
+    }
+
+    /// Waits until every request so far is answered and the client has taken most of the answers: one request of a
+    /// connection after the other, as Kafka does it, and no pile of responses for a client that does not read.
+    async fn all_answered(&self) {
+        let condition = || {
+            self.ended.get()
+                || (self.responses.borrow().waiting() == 0 && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
+        };
+        self.progress.wait_until(condition).await;
+    }
+
+    /// Waits until another produce may join those that wait for their commit.
+    async fn room_for_produce(&self) {
+        let condition = || {
+            self.ended.get()
+                || (self.responses.borrow().waiting() < PLACES_MAX
+                    && self.in_flight_bytes.get() < IN_FLIGHT_BYTES_MAX
+                    && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
+        };
+        self.progress.wait_until(condition).await;
+    }
+}
+
+/// Runs a connection from its first byte to its end.
+pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>) {
+    runtime::spawn(Queue::Foreground, write_when_writable(connection.clone()));
+    let outcome = read_requests(&shard, &connection).await;
+    match outcome {
+        Ok(()) | Err(Closed::EndOfStream) => {}
+        Err(Closed::Io(error)) => tracing::debug!(peer = %connection.peer, %error, "connection failed"),
+        Err(Closed::Protocol(reason)) => {
+            shard.metrics.protocol_errors.inc();
+            tracing::info!(peer = %connection.peer, reason, "closing connection: protocol error");
+        }
+    }
+    connection.end();
+    shard.connection_ended(connection.id);
+}
+
+async fn read_requests(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Result<(), Closed> {
+    let frame_max = shard.config.network.request_bytes_max;
+    let mut input = BytesMut::new();
+    let mut more = false;
+    loop {
+        let need = handle_frames(shard, connection, &mut input, frame_max).await?;
+        connection.flush();
+        shard.end_turn();
+        connection.partial_since.set((!input.is_empty()).then(|| connection.last_active.get()));
+        if input.is_empty() && input.capacity() > RECEIVE_BYTES_MAX {
+            input = BytesMut::new();
+        }
+        // Grows with what has arrived, never with what a length field claims.
+        let room = need.min(input.len()).clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX);
+        let count = connection.conn.receive(&mut input, room, more).await?;
+        if count == 0 || connection.ended.get() {
+            return Err(Closed::EndOfStream);
+        }
+        connection.last_active.set(runtime::now());
+        more = count >= room;
+    }
+}
+
+/// Handles every whole frame in `input`; returns how many bytes the next one still lacks.
+async fn handle_frames(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    input: &mut BytesMut,
+    frame_max: usize,
+) -> Result<usize, Closed> {
+    loop {
+        match frame::decode(input, frame_max) {
+            FrameState::NeedMore { have, need } => return Ok(need - have),
+            FrameState::Frame { start, end } => {
+                let frame = input.split_to(end).freeze().slice(start..);
+                handle_frame(shard, connection, frame).await?;
+                if connection.ended.get() {
+                    return Err(Closed::EndOfStream);
+                }
+            }
+            FrameState::TooLarge(length) => {
+                let reason = format!("a request of {length} bytes exceeds socket.request.max.bytes = {frame_max}");
+                return Err(Closed::Protocol(reason));
+            }
+            FrameState::Negative(length) => {
+                return Err(Closed::Protocol(format!("a request length of {length}")));
+            }
+        }
+    }
+}
+
+async fn handle_frame(shard: &Rc<Shard>, connection: &Rc<Connection>, frame: Bytes) -> Result<(), Closed> {
+    let (header, body) = RequestHeader::parse(&frame).map_err(|error| Closed::Protocol(error.to_string()))?;
+    if header.key == ApiKey::Produce as i16 {
+        connection.room_for_produce().await;
+        return handlers::produce::handle(shard, connection, &header, body).await;
+    }
+    if connection.responses.borrow().waiting() > 0 {
+        // What this waits for must be under way.
+        shard.end_turn();
+    }
+    connection.flush();
+    connection.all_answered().await;
+    let response = router::route(shard, connection, &header, body).await?;
+    let mut outgoing = connection.outgoing.borrow_mut();
+    response.into_iter().for_each(|piece| outgoing.push(piece));
+    Ok(())
+}
+
+/// Takes over when the socket is full, until it is not.
+async fn write_when_writable(connection: Rc<Connection>) {
+    loop {
+        connection.writer.wait().await;
+        while connection.blocked.get() && !connection.ended.get() {
+            if connection.conn.send_some(&connection.outgoing).await.is_err() {
+                connection.end();
+                break;
+            }
+            connection.last_active.set(runtime::now());
+            let sent = connection.conn.try_send(&mut connection.outgoing.borrow_mut());
+            match sent {
+                Ok(Sent::All) => connection.blocked.set(false),
+                Ok(Sent::Blocked) => {}
+                Err(_) => connection.end(),
+            }
+            connection.progress.wake_all();
+        }
+        if connection.ended.get() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes and frames: listening sockets, connections, the order of responses. No Kafka semantics.
+
+pub mod connection;
+pub mod listener;
+pub mod response_queue;

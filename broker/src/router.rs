@@ -1,0 +1,89 @@
+//! From the API table to the handler. Produce does not come here: it is the one request that overlaps with others
+//! (`net::connection`).
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kafka_protocol::protocol::{Decodable, Encodable};
+use slipring_protocol::api::{ApiKey, codec_version};
+use slipring_protocol::header::RequestHeader;
+use slipring_protocol::{bounds, frame};
+
+use crate::handlers;
+use crate::net::connection::{Closed, Connection};
+use crate::runtime;
+use crate::runtime::conn::Piece;
+use crate::shard::Shard;
+
+/// Handles one request and gives its answer as pieces of a whole frame.
+///
+/// # Errors
+/// When the request is malformed; the connection is closed then, as in Kafka.
+pub async fn route(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    header: &RequestHeader,
+    body: Bytes,
+) -> Result<Vec<Piece>, Closed> {
+    let api = header.api.key;
+    let arrived = runtime::now();
+    shard.metrics.request(api);
+    let request = Request { shard, connection, header, body };
+    let response = match api {
+        ApiKey::Fetch => handlers::fetch::handle(request).await,
+        ApiKey::ListOffsets => handlers::list_offsets::handle(request).await,
+        ApiKey::Metadata => handlers::metadata::handle(request).await,
+        ApiKey::ApiVersions => handlers::api_versions::handle(request),
+        ApiKey::CreateTopics => handlers::create_topics::handle(request).await,
+        ApiKey::DeleteTopics => handlers::delete_topics::handle(request).await,
+        ApiKey::CreatePartitions => handlers::create_partitions::handle(request).await,
+        ApiKey::InitProducerId => handlers::init_producer_id::handle(request).await,
+        ApiKey::OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle(request).await,
+        ApiKey::DescribeConfigs => handlers::describe_configs::handle(request),
+        ApiKey::DescribeCluster => handlers::describe_cluster::handle(request),
+        other => Err(Closed::Protocol(format!("{other:?} is not served"))),
+    }?;
+    shard.metrics.answered(api, runtime::now().since(arrived).as_secs_f64());
+    Ok(response)
+}
+
+/// A request as its handler gets it.
+pub struct Request<'a> {
+    /// The core of the connection.
+    pub shard: &'a Rc<Shard>,
+    /// Who asks.
+    pub connection: &'a Rc<Connection>,
+    /// Its head; the version is one that we serve.
+    pub header: &'a RequestHeader,
+    /// Its body, unchecked.
+    pub body: Bytes,
+}
+
+impl Request<'_> {
+    /// Reads the body with the published codec, after our own walk over its counts: the codec trusts them.
+    ///
+    /// # Errors
+    /// When the bytes are no request of this API and version.
+    pub fn decode<T: Decodable>(&self) -> Result<T, Closed> {
+        let (api, version) = (self.header.api.key, self.header.version);
+        bounds::check(api, version, &self.body).map_err(|error| Closed::Protocol(error.to_string()))?;
+        T::decode(&mut self.body.clone(), codec_version(api, version))
+            .map_err(|error| Closed::Protocol(format!("{api:?} v{version}: {error}")))
+    }
+
+    /// The answer as a whole frame.
+    ///
+    /// # Errors
+    /// When the response holds what its version can't express: a mistake of the handler, which costs the connection.
+    pub fn respond<T: Encodable>(&self, response: &T) -> Result<Vec<Piece>, Closed> {
+        let mut out = Vec::with_capacity(256);
+        let start = self.header.begin_response(&mut out);
+        let version = codec_version(self.header.api.key, self.header.response_version());
+        response.encode(&mut out, version).map_err(|error| {
+            tracing::error!(api = ?self.header.api.key, version, %error, "response can't be encoded");
+            Closed::Protocol(format!("response: {error}"))
+        })?;
+        frame::finish(&mut out, start, 0);
+        Ok(vec![Piece::Owned(Bytes::from(out))])
+    }
+}

@@ -1,0 +1,90 @@
+//! A shard's start on its own thread: ring, stores, loops; on shard 0 also the controller, which publishes the first view.
+
+use std::sync::Arc;
+
+use slipring_machine::image::MetadataImage;
+use slipring_storage::disk::{Disk, UringDisk};
+use slipring_storage::store::{Store, StoreConfig};
+
+use super::message::Message;
+use super::{Shard, ShardParts, committer, pump};
+use crate::boot::{DISK_RING_ENTRIES, OpenDirectory, ShardReport};
+use crate::config::BrokerConfig;
+use crate::controller::boot::{Seed, start_controller};
+use crate::controller::view::ClusterView;
+use crate::metrics::ShardMetricsSeed;
+use crate::runtime::mailbox::Mailboxes;
+use crate::runtime::{self, Queue, uring};
+use crate::validation::Validators;
+
+/// What the main thread gives a shard on its way.
+pub struct ShardSeed {
+    /// The broker's configuration.
+    pub config: Arc<BrokerConfig>,
+    /// Its end of the mesh.
+    pub mail: Mailboxes<Message>,
+    /// Its share of memory and files.
+    pub store_config: StoreConfig,
+    /// Its counters.
+    pub metrics: ShardMetricsSeed,
+    /// The helper threads.
+    pub validators: Validators,
+    /// The way back to the main thread.
+    pub reporter: flume::Sender<(u16, ShardReport)>,
+    /// On shard 0: what the controller starts from.
+    pub controller: Option<Seed>,
+    /// The data directories.
+    pub directories: Vec<OpenDirectory>,
+}
+
+/// A shard's life.
+pub async fn shard_main(seed: ShardSeed) {
+    let own = seed.mail.own().0;
+    let reporter = seed.reporter.clone();
+    let ring = match UringDisk::new(DISK_RING_ENTRIES) {
+        Ok(ring) => ring,
+        Err(error) => return report(&reporter, own, ShardReport::Failed(error.to_string())),
+    };
+    uring::drive_disk(&ring);
+    let report_to = reporter.clone();
+    match run(seed, Disk::Uring(ring), move |outcome| report(&report_to, own, outcome)).await {
+        Ok(cleanly) => report(&reporter, own, ShardReport::Stopped { cleanly }),
+        Err(reason) => report(&reporter, own, ShardReport::Failed(reason)),
+    }
+}
+
+/// Starts the shard on any driver's disk, and runs it until it is told to stop. True when everything could be closed.
+///
+/// # Errors
+/// Why it could not start.
+pub async fn run(seed: ShardSeed, disk: Disk, report: impl Fn(ShardReport)) -> Result<bool, String> {
+    let ShardSeed { config, mail, store_config, metrics, validators, controller, directories, .. } = seed;
+    let core = u32::from(mail.own().0);
+    let mut stores = Vec::with_capacity(directories.len());
+    for open in &directories {
+        let store = Store::open(disk.clone(), open.directory.clone(), core, store_config).await;
+        stores.push(store.map_err(|error| error.to_string())?);
+    }
+    let cluster_id = directories.first().map(|open| open.directory.cluster_id().to_owned()).unwrap_or_default();
+    let view = Arc::new(ClusterView::empty(MetadataImage::empty(cluster_id.into()), config.node_id));
+    let parts =
+        ShardParts { config, disk, stores, directories, mail, view, validators, metrics: metrics.on_shard() };
+    let shard = Shard::new(parts);
+    runtime::spawn(Queue::Foreground, pump::run(shard.clone()));
+    runtime::spawn(Queue::Foreground, pump::sweep_connections(shard.clone()));
+    for index in 0..shard.stores.len() {
+        runtime::spawn(Queue::Foreground, committer::run(shard.clone(), index));
+        committer::start_background(&shard, index);
+    }
+    if let Some(seed) = controller {
+        start_controller(&shard, seed).await.map_err(|error| error.to_string())?;
+    }
+    report(ShardReport::Ready);
+    shard.stopped.wait().await;
+    Ok(shard.closed_cleanly.get())
+}
+
+fn report(reporter: &flume::Sender<(u16, ShardReport)>, core: u16, outcome: ShardReport) {
+    // The main thread is gone only when the process ends anyway.
+    _ = reporter.send((core, outcome));
+}

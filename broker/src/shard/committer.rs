@@ -1,0 +1,88 @@
+//! The group commit of one store: one commit at a time, the next one gathers meanwhile, then everybody whose records
+//! became durable is answered, each connection with one send.
+
+use std::rc::Rc;
+
+use slipring_protocol::error_code::ErrorCode;
+use slipring_protocol::ids::Offset;
+use slipring_storage::store::Committed;
+
+use super::Shard;
+use crate::partition::produce::{Produced, Waiter};
+use crate::runtime::{self, Queue};
+
+/// Runs the committer of store `index` until the shard stops and nothing is staged.
+pub async fn run(shard: Rc<Shard>, index: usize) {
+    let store = shard.stores[index].clone();
+    loop {
+        if !store.has_staged() {
+            if shard.stopping.get() {
+                shard.committers_running.set(shard.committers_running.get() - 1);
+                shard.quiet.wake_all();
+                return;
+            }
+            shard.commit_signals[index].wait().await;
+            continue;
+        }
+        let began = runtime::now();
+        let committed = store.commit().await;
+        shard.metrics.commit_seconds.observe(runtime::now().since(began).as_secs_f64());
+        answer(&shard, index, committed);
+        shard.end_turn();
+    }
+}
+
+/// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs.
+pub fn start_background(shard: &Rc<Shard>, index: usize) {
+    let shard = shard.clone();
+    runtime::spawn(Queue::Background, async move {
+        let store = shard.stores[index].clone();
+        while !shard.stopping.get() {
+            let pause = store.background(runtime::now().0 / 1_000).await;
+            if store.has_staged() {
+                shard.commit_signals[index].set();
+            }
+            let pause = runtime::sleep(pause.unwrap_or(BACKGROUND_PAUSE_MAX).min(BACKGROUND_PAUSE_MAX));
+            futures_lite::future::or(pause, store.background_wanted()).await;
+        }
+        shard.background_running.set(shard.background_running.get() - 1);
+        shard.quiet.wake_all();
+    });
+}
+
+const BACKGROUND_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
+
+fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {
+    shard.committed.wake_all();
+    for (log, end) in committed.advanced {
+        let mut partitions = shard.partitions.borrow_mut();
+        let Some(partition) = partitions.by_log(store, log) else { continue };
+        let log_start = shard.stores[store].bounds(log).map_or(Offset(-1), |bounds| bounds.log_start);
+        for waiter in partition.take_acknowledged(end) {
+            let produced = Produced {
+                error: ErrorCode::None,
+                base_offset: waiter.base_offset,
+                log_append_time: waiter.log_append_time,
+                log_start,
+                message: None,
+                record_errors: Vec::new(),
+            };
+            shard.tell(waiter, produced);
+        }
+        let watches = partition.take_watches();
+        drop(partitions);
+        watches.into_iter().for_each(|watch| shard.tell_watch(watch));
+    }
+    for log in committed.failed {
+        let mut partitions = shard.partitions.borrow_mut();
+        let Some(partition) = partitions.by_log(store, log) else { continue };
+        tracing::error!(topic = %partition.topic, partition = partition.id.partition.0, "log failed: fenced");
+        let waiters: Vec<Waiter> = partition.take_all_waiters().collect();
+        let watches = partition.take_watches();
+        drop(partitions);
+        for waiter in waiters {
+            shard.tell(waiter, Produced::refused(ErrorCode::KafkaStorageError, None));
+        }
+        watches.into_iter().for_each(|watch| shard.tell_watch(watch));
+    }
+}

@@ -1,0 +1,94 @@
+//! Where produced batches are validated: on the connection's core, or on helper threads what would hold the core for long.
+//! A helper works on each batch for a slice at a time and then goes on to the next, so that a compression bomb slows
+//! nobody but itself.
+
+use std::io;
+
+use bytes::Bytes;
+use slipring_protocol::batch::{
+    BatchRules, Checked, CheckedBatch, DeepCheck, InvalidBatch, Progress, check_produced, is_long,
+};
+
+use crate::runtime;
+
+/// Inflated bytes that a core goes through before others get their turn.
+const BUDGET_ON_CORE: usize = 256 << 10;
+/// Inflated bytes that a helper goes through before it turns to the next batch: some milliseconds.
+const BUDGET_ON_HELPER: usize = 4 << 20;
+/// Batches that may wait for the helpers; connections beyond that wait to hand theirs in.
+const QUEUE_MAX: usize = 256;
+
+/// The way to the helper threads.
+#[derive(Clone)]
+pub struct Validators {
+    jobs: flume::Sender<Job>,
+}
+
+struct Job {
+    check: Box<DeepCheck>,
+    verdict: flume::Sender<Result<CheckedBatch, InvalidBatch>>,
+}
+
+impl Validators {
+    /// Starts `threads` helpers. They float over the processors: pinned shards keep theirs.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let (jobs, queue) = flume::bounded::<Job>(QUEUE_MAX);
+        for number in 0..threads {
+            let queue = queue.clone();
+            std::thread::Builder::new().name(format!("validate-{number}")).spawn(move || work(&queue))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Validates the records of one partition of a produce request.
+    ///
+    /// # Errors
+    /// When they are refused, with what the response says of it.
+    pub async fn check(
+        &self,
+        records: &Bytes,
+        produce_version: i16,
+        rules: &BatchRules,
+    ) -> Result<CheckedBatch, InvalidBatch> {
+        match check_produced(records, produce_version, rules, runtime::wall_clock())? {
+            Checked::Done(batch) => Ok(batch),
+            Checked::Deep(check) if check.header().is_some_and(is_long) => self.check_on_helper(check).await,
+            Checked::Deep(mut check) => {
+                // An estimate: what inflates beyond it goes on elsewhere.
+                match check.run(BUDGET_ON_CORE) {
+                    Progress::Done(verdict) => verdict,
+                    Progress::More => self.check_on_helper(check).await,
+                }
+            }
+        }
+    }
+
+    async fn check_on_helper(&self, check: Box<DeepCheck>) -> Result<CheckedBatch, InvalidBatch> {
+        let (verdict, answer) = flume::bounded(1);
+        self.jobs.send_async(Job { check, verdict }).await.expect("helpers live as long as the process");
+        answer.recv_async().await.expect("a helper answers every job")
+    }
+}
+
+/// One helper: a slice of each batch in turn.
+fn work(queue: &flume::Receiver<Job>) {
+    let mut open = std::collections::VecDeque::new();
+    loop {
+        if open.is_empty() {
+            match queue.recv() {
+                Ok(job) => open.push_back(job),
+                Err(flume::RecvError::Disconnected) => return,
+            }
+        }
+        open.extend(queue.try_recv());
+        let Some(mut job) = open.pop_front() else { continue };
+        match job.check.run(BUDGET_ON_HELPER) {
+            Progress::More => open.push_back(job),
+            // Nobody waits any more when the broker is stopping.
+            Progress::Done(verdict) => _ = job.verdict.send(verdict),
+        }
+    }
+}
