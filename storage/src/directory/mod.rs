@@ -2,6 +2,7 @@
 //! (`.kafka_cleanshutdown`), which partitions lie in it, and its offset checkpoints. Opened once per process at the start,
 //! then shared by all cores. Opens no log.
 
+mod book;
 mod lock;
 mod meta;
 mod scan;
@@ -15,10 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use slipring_protocol::ids::{BrokerId, encode_uuid};
 use uuid::Uuid;
 
+pub use book::OffsetChange;
 pub use lock::Holder;
 pub use meta::{MetaError, MetaProperties};
 pub use scan::{DamagedDirectory, DirectoryScan, PartitionDirectory};
 
+use self::book::OffsetBook;
 use self::lock::{DirectoryLock, LockFailure};
 use crate::checkpoint::{FileError, OffsetMap, load_offsets, store_offsets};
 use crate::disk::Disk;
@@ -192,6 +195,7 @@ pub struct DataDirectory {
     was_clean: bool,
     clean_broker_epoch: Option<i64>,
     marked: AtomicBool,
+    book: OffsetBook,
     _lock: Option<DirectoryLock>,
 }
 
@@ -226,6 +230,7 @@ impl DataDirectory {
             was_clean: marker.is_some(),
             clean_broker_epoch: marker.as_deref().and_then(meta::decode_clean_marker),
             marked: AtomicBool::new(marker.is_some()),
+            book: OffsetBook::new(),
             _lock: lock,
         })
     }
@@ -320,6 +325,20 @@ impl DataDirectory {
         checkpoint: RootCheckpoint,
     ) -> Result<OffsetMap, FileError> {
         load_offsets(disk, &self.path.join(checkpoint.file_name())).await
+    }
+
+    /// Changes entries of one of the offset checkpoints, atomically and durably, and keeps all others. For any core; those
+    /// that come at the same time take turns.
+    ///
+    /// # Errors
+    /// When the disk fails; the old file then still stands.
+    pub async fn update_checkpoint(
+        &self,
+        disk: &Disk,
+        checkpoint: RootCheckpoint,
+        changes: Vec<OffsetChange>,
+    ) -> Result<(), FileError> {
+        self.book.update(disk, &self.path, checkpoint, changes).await
     }
 
     /// Replaces one of the offset checkpoints, atomically and durably. One caller at a time per checkpoint.

@@ -1,0 +1,246 @@
+//! A log's share of a group commit: which of its staged bytes go into the journal, which straight to the segment, and what
+//! follows when the commit is done. Owner core only, synchronous.
+//!
+//! A segment only ever receives whole blocks, each once: a large run is written from the first block not yet handed over
+//! up to the last whole one, and only the rest of the last block goes into the journal. So no write can tear bytes of an
+//! earlier one.
+
+use slipring_protocol::ids::Offset;
+
+use super::{Log, Mark, Pin};
+use crate::disk::DiskFile;
+use crate::limits::block_floor;
+use crate::log::segment::FileState;
+
+/// One descriptor's worth of a commit.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// Into the journal.
+    Fragment { segment: Offset, from: u64, to: u64, base_offset: Offset, end_offset: Offset },
+    /// Straight into the segment.
+    Direct { segment: Offset, from: u64, to: u64, base_offset: Offset, end_offset: Offset, file: DiskFile },
+}
+
+impl Part {
+    fn fragment_bytes(&self) -> usize {
+        match self {
+            Part::Fragment { from, to, .. } => (to - from) as usize,
+            Part::Direct { .. } => 0,
+        }
+    }
+
+    fn direct_bytes(&self) -> usize {
+        match self {
+            Part::Fragment { .. } => 0,
+            Part::Direct { from, to, .. } => (to - from) as usize,
+        }
+    }
+}
+
+/// What a commit takes of one log.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) parts: Vec<Part>,
+    /// Where the log ends once the commit is done.
+    pub(crate) end: Mark,
+    /// Staged bytes that are no longer waiting.
+    pub(crate) uncommitted: usize,
+    /// The fragments repeat all that only the journal holds: older commits no longer matter to this log.
+    pub(crate) covers_all: bool,
+    pub(crate) fragment_bytes: usize,
+    pub(crate) direct_bytes: usize,
+}
+
+/// What a log can give to the next commit.
+#[derive(Debug)]
+pub(crate) enum Offer {
+    Nothing,
+    /// This.
+    Parts(Planned),
+    /// Too much for the journal alone, and the file to write to is not open.
+    NeedsFile,
+}
+
+impl Log {
+    /// What the next commit would take: everything staged, and with `carry` all that only the journal holds.
+    /// `switch_bytes`: from so much on a run goes straight to the segment. Changes nothing.
+    pub(crate) fn offer(&self, switch_bytes: usize, fragment_bytes_max: usize) -> Offer {
+        if self.deleting {
+            return Offer::Nothing;
+        }
+        if self.fence.is_some() {
+            return self.offer_fenced();
+        }
+        let mut parts = Vec::new();
+        let mut covers_all = true;
+        let mut needs_file = false;
+        for segment in self.segments.range(self.first_open()..) {
+            let first = segment.blocks.durable();
+            let from = match (self.carry, segment.staged()) {
+                (true, _) if !segment.is_whole() => first.min(segment.journaled),
+                (_, 0) => {
+                    covers_all &= segment.is_whole();
+                    continue;
+                }
+                _ => segment.journaled,
+            };
+            let (base_offset, end_offset) = (self.durable.offset.max(segment.base), segment.next);
+            let whole = block_floor(segment.end);
+            let submitted = segment.blocks.submitted();
+            let run = (segment.end - from) as usize;
+            let mut fragment_from = from;
+            if run >= switch_bytes && whole > submitted {
+                if let FileState::Open(file) = &segment.file {
+                    let file = file.clone();
+                    let (segment, to) = (segment.base, whole);
+                    parts.push(Part::Direct { segment, from: submitted, to, base_offset, end_offset, file });
+                    fragment_from = whole;
+                } else {
+                    needs_file |= run > fragment_bytes_max;
+                }
+            }
+            covers_all &= fragment_from <= first;
+            if fragment_from < segment.end {
+                let (segment, to) = (segment.base, segment.end);
+                parts.push(Part::Fragment { segment, from: fragment_from, to, base_offset, end_offset });
+            }
+        }
+        if needs_file {
+            return Offer::NeedsFile;
+        }
+        let active = self.active();
+        let end = Mark { offset: self.log_end, segment: active.base, position: active.end };
+        if parts.is_empty() && self.carry {
+            parts.push(repeat_end(end));
+        }
+        self.finish_offer(parts, end, covers_all)
+    }
+
+    /// A fenced log gives nothing new, but what the journal holds of it must not be lost: it is copied forward.
+    fn offer_fenced(&self) -> Offer {
+        if !self.carry {
+            return Offer::Nothing;
+        }
+        let mut parts = Vec::new();
+        for segment in self.segments.range(self.first_open()..) {
+            let from = segment.blocks.durable();
+            if from < segment.promised && segment.promised > segment.on_disk {
+                let end_offset = segment.next.min(self.durable.offset);
+                let (segment, to) = (segment.base, segment.promised);
+                parts.push(Part::Fragment { segment, from, to, base_offset: segment, end_offset });
+            }
+        }
+        if parts.is_empty() {
+            parts.push(repeat_end(self.durable));
+        }
+        self.finish_offer(parts, self.durable, true)
+    }
+
+    fn finish_offer(&self, parts: Vec<Part>, end: Mark, covers_all: bool) -> Offer {
+        if parts.is_empty() {
+            return Offer::Nothing;
+        }
+        let fragment_bytes = parts.iter().map(Part::fragment_bytes).sum();
+        let direct_bytes = parts.iter().map(Part::direct_bytes).sum();
+        let uncommitted = if self.fence.is_some() { 0 } else { self.uncommitted };
+        Offer::Parts(Planned { parts, end, uncommitted, covers_all, fragment_bytes, direct_bytes })
+    }
+
+    /// The commit takes what was offered.
+    pub(crate) fn take(&mut self, planned: &Planned) {
+        self.carry = false;
+        self.order += planned.parts.len() as u64;
+        self.touched = true;
+        if self.fence.is_some() {
+            return;
+        }
+        self.uncommitted -= planned.uncommitted;
+        for part in &planned.parts {
+            match part {
+                Part::Fragment { segment, to, .. } => {
+                    let segment = self.segment_mut(*segment).expect("a planned segment is there");
+                    segment.journaled = segment.journaled.max(*to);
+                }
+                Part::Direct { segment, to, .. } => {
+                    let segment = self.segment_mut(*segment).expect("a planned segment is there");
+                    segment.blocks.submit(*to);
+                    segment.journaled = segment.journaled.max(*to);
+                }
+            }
+        }
+    }
+
+    /// A direct write of a commit, or a write-back, is done.
+    pub(crate) fn blocks_written(&mut self, segment: Offset, to: u64, durable: bool) {
+        if let Some(segment) = self.segment_mut(segment) {
+            segment.blocks.complete(to, durable);
+        }
+    }
+
+    /// All parts of the commit are done, durably or only written. Tells whether the acknowledged end moved.
+    pub(crate) fn committed(&mut self, planned: &Planned, sequence: u64, durable: bool) -> bool {
+        let pin = Pin { sequence, segment: planned.end.segment, position: planned.end.position };
+        if planned.covers_all {
+            // Only this commit matters from now on; `release_pins` gives the others back.
+            for older in &mut self.pins {
+                older.position = 0;
+                older.segment = Offset(i64::MIN);
+            }
+        }
+        self.pins.push_back(pin);
+        if self.fence.is_some() {
+            return false;
+        }
+        for part in &planned.parts {
+            let (Part::Fragment { segment, to, .. } | Part::Direct { segment, to, .. }) = part;
+            if let Some(segment) = self.segment_mut(*segment) {
+                segment.promised = segment.promised.max(*to);
+            }
+        }
+        self.written = planned.end;
+        let unflushed = self.segments.range(self.first_open()..).any(|segment| segment.blocks.needs_flush());
+        if durable && !unflushed {
+            self.durable = planned.end;
+        }
+        self.acknowledge()
+    }
+
+    /// Everything below is durable in the files: the segment it lies in and the position there.
+    fn in_files(&self) -> (Offset, u64) {
+        let open = self.segments.range(self.first_open()..);
+        let first = open.clone().find(|segment| !segment.is_whole()).unwrap_or(self.active());
+        (first.base, first.in_file().min(first.end))
+    }
+
+    /// Gives back the commits that this log no longer needs: `unpin` is called with each one's sequence. The newest stays,
+    /// since it tells recovery where the log durably ends.
+    pub(crate) fn release_pins(&mut self, mut unpin: impl FnMut(u64)) {
+        let in_files = self.in_files();
+        while self.pins.len() > 1 {
+            let first = self.pins[0];
+            if (first.segment, first.position) > in_files {
+                break;
+            }
+            self.pins.pop_front();
+            unpin(first.sequence);
+        }
+    }
+
+    /// Gives all commits back: the log is closed cleanly, cut, moved or deleted.
+    pub(crate) fn release_all_pins(&mut self, mut unpin: impl FnMut(u64)) {
+        for pin in self.pins.drain(..) {
+            unpin(pin.sequence);
+        }
+    }
+}
+
+/// A fragment without bytes: it only says again where the log ends.
+fn repeat_end(end: Mark) -> Part {
+    Part::Fragment {
+        segment: end.segment,
+        from: end.position,
+        to: end.position,
+        base_offset: end.offset,
+        end_offset: end.offset,
+    }
+}

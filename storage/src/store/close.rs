@@ -1,0 +1,187 @@
+//! Checkpoints, and the clean stop: everything into segments, files trimmed, indexes and snapshots written, the journal
+//! emptied. The directory's clean marker is the caller's, once all its stores are closed.
+
+use slipring_protocol::ids::{Offset, TopicPartition};
+
+use super::logs::file_error;
+use super::{LogId, Store};
+use crate::checkpoint;
+use crate::directory::RootCheckpoint;
+use crate::error::{IoContext, StorageError};
+use crate::layout::{self, SegmentFile};
+use crate::log::segment::{Cold, FileState, Indexes};
+use crate::producer_state::snapshot;
+use crate::recovery::files::{write_file, write_indexes};
+
+impl Store {
+    /// Stops cleanly. Afterwards nothing can be appended, and the journal holds nothing that is needed.
+    ///
+    /// # Errors
+    /// When a log is fenced or the disk fails: the directory must not be marked clean then; everything acknowledged is
+    /// still found by the next start's recovery.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        let _stepping = self.inner.stepping.enter().await;
+        while self.has_staged_bytes() {
+            self.commit_quietly().await;
+            self.open_due_files().await;
+            if let Some(cause) = self.failure() {
+                return Err(StorageError::Fenced(cause));
+            }
+        }
+        self.inner.state.borrow_mut().closed = true;
+        self.inner.room.notify();
+        self.inner.work.notify();
+        let mut failed = None;
+        let ids = self.inner.state.borrow().logs.ids();
+        for id in &ids {
+            if let Err(error) = self.close_log(*id).await {
+                self.inner.state.borrow_mut().fence(*id, error.clone());
+                failed = Some(error);
+            }
+        }
+        self.write_checkpoints().await?;
+        match failed {
+            Some(error) => Err(error),
+            None => self.empty_journal().await,
+        }
+    }
+
+    fn has_staged_bytes(&self) -> bool {
+        let state = self.inner.state.borrow();
+        state.journal.failed.is_none() && (!state.dirty.is_empty() || !state.waiting_for_file.is_empty())
+    }
+
+    async fn open_due_files(&self) {
+        self.relieve().await;
+    }
+
+    /// Brings one log to rest: its files then say all there is to say.
+    async fn close_log(&self, id: LogId) -> Result<(), StorageError> {
+        self.with(id, |log| log.check_fence())??;
+        if !self.with(id, |log| log.touched)? {
+            return Ok(());
+        }
+        while let Some(more) = self.finish_segment(id).await? {
+            self.with(id, |log| log.check_fence())??;
+            if !more {
+                // Only a background write still under way can be waited for here: everything staged is committed.
+                self.inner.room.wait().await;
+            }
+        }
+        self.close_active(id).await?;
+        let (directory, end, bytes) = {
+            let state = self.inner.state.borrow();
+            let log = state.logs.get(id).ok_or(StorageError::NoSuchLog)?;
+            let bytes = log.producers.needs_snapshot().then(|| snapshot::encode(&log.producers.snapshot()));
+            (log.directory.clone(), log.log_end, bytes)
+        };
+        if let Some(bytes) = bytes {
+            write_file(&self.inner.disk, &directory.join(SegmentFile::ProducerSnapshot.name(end)), &bytes)
+                .await?;
+        }
+        self.inner.disk.sync_dir(&directory).await.context("syncing", &directory)?;
+        let mut state = self.inner.state.borrow_mut();
+        let log = state.logs.get_mut(id).ok_or(StorageError::NoSuchLog)?;
+        log.producers.snapshot_taken(end);
+        log.recovery_point = end;
+        Ok(())
+    }
+
+    /// The active segment: all blocks, the last one too, exact size, indexes.
+    async fn close_active(&self, id: LogId) -> Result<(), StorageError> {
+        let base = self.with(id, |log| log.active().base)?;
+        self.open_segment(id, base).await?;
+        self.inner.state.borrow_mut().seal_active(id);
+        loop {
+            let whole = self.with(id, |log| log.active().is_whole())?;
+            if whole {
+                break;
+            }
+            match self.take_last_blocks(id) {
+                Some(write) => self.write_back_all(vec![(id, write)]).await,
+                None => self.inner.room.wait().await,
+            }
+            self.with(id, |log| log.check_fence())??;
+        }
+        if self.with(id, |log| matches!(log.active().indexes.cold, Cold::OnDisk))? {
+            self.load_cold(id, base).await?;
+        }
+        let (file, end, directory, indexes) = {
+            let state = self.inner.state.borrow();
+            let log = state.logs.get(id).ok_or(StorageError::NoSuchLog)?;
+            let active = log.active();
+            let FileState::Open(file) = &active.file else { return Err(StorageError::NoSuchLog) };
+            (file.clone(), active.end, log.directory.clone(), active.indexes.clone())
+        };
+        let disk = &self.inner.disk;
+        disk.truncate(&file, end).await.context("truncating", file.path())?;
+        disk.sync(&file).await.context("syncing", file.path())?;
+        let written: Indexes = indexes;
+        write_indexes(disk, &directory, base, &written).await?;
+        Ok(())
+    }
+
+    fn take_last_blocks(&self, id: LogId) -> Option<crate::log::WriteBack> {
+        self.inner.state.borrow_mut().take_write_back_of(id)
+    }
+
+    /// Writes what checkpoints exist for: leader epochs of logs where they changed, recovery points, log starts, high
+    /// watermarks.
+    pub(super) async fn write_checkpoints(&self) -> Result<(), StorageError> {
+        let ids = self.inner.state.borrow().logs.ids();
+        for id in &ids {
+            self.write_epochs(*id).await?;
+        }
+        let (mut points, mut starts, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let state = self.inner.state.borrow();
+            for log in ids.iter().filter_map(|id| state.logs.get(*id)) {
+                let partition = TopicPartition { topic: log.topic.clone(), partition: log.id.partition };
+                marks.push((partition.clone(), Some(log.high_watermark())));
+                if log.fence.is_none() {
+                    points.push((partition.clone(), Some(log.recovery_point)));
+                }
+                let start = log.log_start;
+                let first = log.segments.front().map_or(Offset(0), |segment| segment.base);
+                starts.push((partition, (start > first).then_some(start)));
+            }
+        }
+        let changes = [
+            (RootCheckpoint::RecoveryPoint, points),
+            (RootCheckpoint::LogStart, starts),
+            (RootCheckpoint::HighWatermark, marks),
+        ];
+        for (checkpoint, changes) in changes {
+            let updated = self.inner.directory.update_checkpoint(&self.inner.disk, checkpoint, changes).await;
+            updated.map_err(file_error)?;
+        }
+        Ok(())
+    }
+
+    async fn write_epochs(&self, id: LogId) -> Result<(), StorageError> {
+        let (path, entries) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(log) = state.logs.get_mut(id).filter(|log| log.epochs_dirty) else { return Ok(()) };
+            log.epochs_dirty = false;
+            (log.directory.join(layout::LEADER_EPOCH_CHECKPOINT), log.epochs.entries().to_vec())
+        };
+        let stored = checkpoint::store_epochs(&self.inner.disk, &path, &entries).await;
+        if let (Err(_), Some(log)) = (&stored, self.inner.state.borrow_mut().logs.get_mut(id)) {
+            log.epochs_dirty = true;
+        }
+        stored.map_err(file_error)
+    }
+
+    async fn empty_journal(&self) -> Result<(), StorageError> {
+        let (pending, file) = {
+            let mut state = self.inner.state.borrow_mut();
+            for id in state.logs.ids() {
+                state.release_all_pins(id);
+            }
+            (state.journal.mark_empty(), state.journal.file.clone())
+        };
+        pending.write(&self.inner.disk, &file).await?;
+        self.inner.state.borrow_mut().journal.superblock_written(&pending);
+        Ok(())
+    }
+}

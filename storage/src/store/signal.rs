@@ -1,0 +1,79 @@
+//! Waiting inside one core without a runtime: a signal that wakes whoever waits, and a gate that lets one through at a
+//! time. Never crosses threads.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// Wakes all who wait.
+#[derive(Default)]
+pub(super) struct Signal {
+    /// Counts notifications; a waiter remembers the count it saw last.
+    count: Cell<u64>,
+    seen: Cell<u64>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Signal {
+    pub(super) fn notify(&self) {
+        self.count.set(self.count.get() + 1);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Resolves at the next notification, or at once when there was one since the last wait.
+    pub(super) async fn wait(&self) {
+        poll_fn(|context| {
+            if self.count.get() > self.seen.get() {
+                self.seen.set(self.count.get());
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Resolves once `done` holds; it is asked again at every notification.
+    pub(super) async fn wait_until(&self, done: impl Fn() -> bool) {
+        poll_fn(|context| {
+            if done() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Lets one through at a time.
+#[derive(Default)]
+pub(super) struct Gate {
+    taken: Cell<bool>,
+    freed: Signal,
+}
+
+/// Holds a gate until it is dropped.
+pub(super) struct Pass<'a>(&'a Gate);
+
+impl Gate {
+    pub(super) async fn enter(&self) -> Pass<'_> {
+        self.freed.wait_until(|| !self.taken.get()).await;
+        self.taken.set(true);
+        Pass(self)
+    }
+
+    /// A pass if the gate is free.
+    pub(super) fn try_enter(&self) -> Option<Pass<'_>> {
+        (!self.taken.replace(true)).then_some(Pass(self))
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.0.taken.set(false);
+        self.0.freed.notify();
+    }
+}
