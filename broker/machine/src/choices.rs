@@ -31,6 +31,18 @@ impl Choices {
     }
 }
 
+/// Seeds that a simulation runs: `SLIPRING_SEEDS` at build time for a long run, else few enough for every save.
+#[cfg(test)]
+pub(crate) const fn seeds(usual: u64) -> u64 {
+    match option_env!("SLIPRING_SEEDS") {
+        None => usual,
+        Some(text) => match u64::from_str_radix(text, 10) {
+            Ok(seeds) => seeds,
+            Err(_) => panic!("SLIPRING_SEEDS is not a number"),
+        },
+    }
+}
+
 #[cfg(test)]
 impl Choices {
     /// A number from `start` up to but not `end`.

@@ -323,13 +323,19 @@ impl SessionCache {
         if session.last_used == now && session.size == size {
             return;
         }
-        self.last_used.remove(&(session.last_used, id));
-        let key = session.evictable_key(id);
-        self.evictable_by_all.remove(&key);
-        self.evictable_by_privileged.remove(&key);
+        let (old_used, old_key) = (session.last_used, session.evictable_key(id));
         self.partition_count = self.partition_count - session.size + size;
         (session.last_used, session.size) = (now, size);
+        let key = session.evictable_key(id);
+        // In before out: a set of one would give its memory back and take it again.
         self.file(now, id);
+        if old_used != now {
+            self.last_used.remove(&(old_used, id));
+        }
+        if old_key != key {
+            self.evictable_by_all.remove(&old_key);
+            self.evictable_by_privileged.remove(&old_key);
+        }
     }
 
     /// Puts a session into the sets that it belongs to now.

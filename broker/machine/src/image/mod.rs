@@ -193,6 +193,18 @@ impl MetadataImage {
     }
 }
 
+#[cfg(test)]
+impl MetadataImage {
+    /// What must hold in every image.
+    pub(crate) fn check(&self) {
+        assert_eq!(self.topics.len(), self.topic_ids.len());
+        assert_eq!(self.topics.iter().count(), self.topics.len());
+        for (name, id) in self.topic_ids.iter() {
+            assert_eq!(self.topics.get(&**id).map(|topic| &topic.name), Some(name));
+        }
+    }
+}
+
 impl Bucketed for TopicId {
     fn bucket(&self) -> u8 {
         // Topic ids are random; the last byte has no version bits in it.
