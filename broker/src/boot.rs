@@ -105,8 +105,10 @@ pub fn run(config: BrokerConfig) -> Result<(), BootError> {
     start_metrics(&config, &metrics)?;
     let directories = open_directories(&config)?;
     let counts = ConnectionCounts::new(shards);
-    let validators = Validators::start(usize::from(shards)).map_err(|error| BootError::Start("helpers", error))?;
-    let (running, inlet) = start_shards(&config, &host, shards, &directories, &metrics, &validators, &sockets)?;
+    let validators =
+        Validators::start(usize::from(shards)).map_err(|error| BootError::Start("helpers", error))?;
+    let (running, inlet) =
+        start_shards(&config, &host, shards, &directories, &metrics, &validators, &sockets)?;
     running.wait_ready()?;
     let acceptors = start_acceptors(&config, sockets, &counts, &inlet)?;
     metrics.ready.set(1);
@@ -154,10 +156,14 @@ fn bind_all(config: &BrokerConfig) -> Result<Vec<BoundListener>, BootError> {
 fn start_metrics(config: &BrokerConfig, metrics: &Arc<Metrics>) -> Result<(), BootError> {
     let Some(listener) = &config.metrics_listener else { return Ok(()) };
     let address = listener.socket_address();
-    let bound = address.and_then(|address| metrics::http::start(address, metrics.clone())).map_err(|source| {
-        let host = listener.host.as_deref().unwrap_or("*");
-        BootError::Bind { address: format!("{host}:{} (slipring.metrics.listener)", listener.port), source }
-    })?;
+    let bound =
+        address.and_then(|address| metrics::http::start(address, metrics.clone())).map_err(|source| {
+            let host = listener.host.as_deref().unwrap_or("*");
+            BootError::Bind {
+                address: format!("{host}:{} (slipring.metrics.listener)", listener.port),
+                source,
+            }
+        })?;
     tracing::info!(address = %bound, "metrics at /metrics, health at /health");
     Ok(())
 }
@@ -215,7 +221,8 @@ fn open_directories(config: &BrokerConfig) -> Result<Vec<OpenDirectory>, BootErr
             let mut logs: BTreeMap<_, _> =
                 scan.partitions.into_iter().map(|found| (found.partition, found.topic_id)).collect();
             if scan.metadata_log {
-                let partition = TopicPartition { topic: metadata_log::TOPIC.into(), partition: PartitionIndex(0) };
+                let partition =
+                    TopicPartition { topic: metadata_log::TOPIC.into(), partition: PartitionIndex(0) };
                 logs.insert(partition, Some(TopicId::CLUSTER_METADATA));
             }
             // From here on the directory is in use; a stop that is not clean shows.

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use kafka_protocol::protocol::{Decodable, Encodable};
-use slipring_protocol::api::{ApiKey, codec_version};
+use kafka_protocol::protocol::{Encodable, Request as WireRequest};
+use slipring_protocol::api::ApiKey;
 use slipring_protocol::header::RequestHeader;
 use slipring_protocol::{bounds, frame};
 
@@ -64,10 +64,9 @@ impl Request<'_> {
     ///
     /// # Errors
     /// When the bytes are no request of this API and version.
-    pub fn decode<T: Decodable>(&self) -> Result<T, Closed> {
+    pub fn decode<T: WireRequest>(&self) -> Result<T, Closed> {
         let (api, version) = (self.header.api.key, self.header.version);
-        bounds::check(api, version, &self.body).map_err(|error| Closed::Protocol(error.to_string()))?;
-        T::decode(&mut self.body.clone(), codec_version(api, version))
+        bounds::decode(version, self.body.clone())
             .map_err(|error| Closed::Protocol(format!("{api:?} v{version}: {error}")))
     }
 
@@ -78,9 +77,9 @@ impl Request<'_> {
     pub fn respond<T: Encodable>(&self, response: &T) -> Result<Vec<Piece>, Closed> {
         let mut out = Vec::with_capacity(256);
         let start = self.header.begin_response(&mut out);
-        let version = codec_version(self.header.api.key, self.header.response_version());
-        response.encode(&mut out, version).map_err(|error| {
-            tracing::error!(api = ?self.header.api.key, version, %error, "response can't be encoded");
+        let (api, version) = (self.header.api.key, self.header.response_version());
+        bounds::encode(api, version, response, &mut out).map_err(|error| {
+            tracing::error!(?api, version, %error, "response can't be encoded");
             Closed::Protocol(format!("response: {error}"))
         })?;
         frame::finish(&mut out, start, 0);

@@ -33,7 +33,9 @@ pub async fn apply(shard: &Rc<Shard>, view: Arc<ClusterView>, change: &ViewChang
     }
     for topic in &change.settings {
         let config = log_config(&topic.settings);
-        for partition in shard.partitions.borrow().iter().filter(|partition| partition.id.topic_id == topic.id) {
+        for partition in
+            shard.partitions.borrow().iter().filter(|partition| partition.id.topic_id == topic.id)
+        {
             shard.stores[partition.store].set_config(partition.log, config);
         }
     }
@@ -77,12 +79,20 @@ async fn open_or_create(shard: &Rc<Shard>, home: &PartitionHome) -> Result<LogId
         return store.create_log(new).await;
     }
     let (log, report) = store.open_log(new, &directory.recovered).await?;
+    if let Some(damage) = &report.damage {
+        tracing::error!(
+            topic = %home.topic.name,
+            partition = home.id.partition.0,
+            %damage,
+            "log is damaged: what is before the damage can be read, nothing is appended"
+        );
+    }
     if report.truncated_bytes > 0 {
-        tracing::info!(
+        tracing::debug!(
             topic = %home.topic.name,
             partition = home.id.partition.0,
             bytes = report.truncated_bytes,
-            "torn tail cut off: it was never acknowledged"
+            "cut off behind the last acknowledged record: blocks allocated ahead, or a torn tail"
         );
     }
     store.set_leader_epoch(log, home.leader_epoch);

@@ -69,7 +69,8 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
         unclean_leader_election: shard.config.topic_defaults.unclean_leader_election,
     };
     let (placement, placement_path) = read_placement(shard).await;
-    let directories = shard.directories.iter().map(|open| DirectoryId(open.directory.directory_id())).collect();
+    let directories =
+        shard.directories.iter().map(|open| DirectoryId(open.directory.directory_id())).collect();
     let local = Local { config: shard.config.clone(), placement, directories: Directories(directories) };
     let cluster_id: std::sync::Arc<str> = shard.view().cluster_id().into();
     let view = ClusterView::empty(MetadataImage::empty(cluster_id.clone()), node);
@@ -160,7 +161,8 @@ async fn register(shard: &Rc<Shard>, host: &mut ControllerHost, seed: &Seed) -> 
 
 fn endpoints(shard: &Shard, seed: &Seed) -> Vec<Endpoint> {
     let listeners = &shard.config.listeners;
-    let advertised = seed.addresses.iter().filter_map(|(name, address)| listeners.advertised_as(name, address.port()));
+    let advertised =
+        seed.addresses.iter().filter_map(|(name, address)| listeners.advertised_as(name, address.port()));
     advertised
         .map(|listener| Endpoint {
             name: listener.name,

@@ -12,8 +12,8 @@ use slipring_protocol::ids::Offset;
 
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::view::{ClusterView, Local, ViewChange};
-use crate::runtime::mailbox::ShardId;
 use crate::runtime;
+use crate::runtime::mailbox::ShardId;
 use crate::shard::Shard;
 use crate::shard::message::ShardRequest;
 

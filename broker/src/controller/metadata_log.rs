@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use slipring_protocol::batch::{BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, Batches, ControlRecord, LeaderChange, Records};
+use slipring_protocol::batch::{
+    BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, Batches, ControlRecord, LeaderChange, Records,
+};
 use slipring_protocol::ids::{BrokerId, LeaderEpoch, Offset};
 use slipring_protocol::metadata_records::{MetadataRecord, MetadataRecordError};
 use slipring_storage::error::{AppendError, ReadError, StorageError};
@@ -175,8 +177,10 @@ pub async fn replay(
     let bounds = store.bounds(log)?;
     let mut offset = bounds.log_start;
     while offset < bounds.log_end {
-        let range = ReadRange { start: offset, bytes_max: READ_BYTES, min_one_batch: true, upto: ReadLimit::LogEnd };
-        let plan = store.plan_read(log, range).await.map_err(|error| MetadataLogError::Read { offset, error })?;
+        let range =
+            ReadRange { start: offset, bytes_max: READ_BYTES, min_one_batch: true, upto: ReadLimit::LogEnd };
+        let plan =
+            store.plan_read(log, range).await.map_err(|error| MetadataLogError::Read { offset, error })?;
         let before = offset;
         for slice in plan.slices {
             let slices = match slice {
@@ -225,7 +229,8 @@ async fn read_state(shard: &Rc<Shard>, path: &std::path::Path) -> Result<i32, Me
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(MetadataLogError::State(error)),
     };
-    let damaged = || MetadataLogError::State(io::Error::new(io::ErrorKind::InvalidData, "damaged quorum-state"));
+    let damaged =
+        || MetadataLogError::State(io::Error::new(io::ErrorKind::InvalidData, "damaged quorum-state"));
     let state: QuorumState = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
     Ok(state.leader_epoch)
 }

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slipring_machine::image::{BrokerImage, ConfigResource, DirectoryId, ImageDelta, METADATA_VERSION, MetadataImage, TopicImage};
+use slipring_machine::image::{
+    BrokerImage, ConfigResource, DirectoryId, ImageDelta, METADATA_VERSION, MetadataImage, TopicImage,
+};
 use slipring_protocol::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
 
 use super::placement::Placement;
@@ -145,19 +147,15 @@ impl ClusterView {
 
     /// The next version: `image` came from this view's by `delta`. New partitions are placed on cores.
     #[must_use]
-    pub fn advance(
-        &self,
-        image: MetadataImage,
-        delta: &ImageDelta,
-        local: &mut Local,
-    ) -> (Self, ViewChange) {
+    pub fn advance(&self, image: MetadataImage, delta: &ImageDelta, local: &mut Local) -> (Self, ViewChange) {
         let mut next = Self { image, ..self.clone() };
         let mut change = ViewChange::default();
         for topic in &delta.topics_deleted {
             next.remove(topic.id, local, &mut change);
         }
         let changed = delta.topics_changed.iter().map(|change| &change.new);
-        let configured = delta.configs_changed.iter().filter_map(|resource| next.image.topic(&resource.name)).cloned();
+        let configured =
+            delta.configs_changed.iter().filter_map(|resource| next.image.topic(&resource.name)).cloned();
         let mut touched: BTreeMap<TopicId, Arc<TopicImage>> =
             delta.topics_created.iter().chain(changed).map(|topic| (topic.id, topic.clone())).collect();
         touched.extend(configured.map(|topic| (topic.id, topic)));
@@ -310,7 +308,10 @@ impl ClusterView {
 #[must_use]
 pub fn overrides(image: &MetadataImage, topic: &Arc<str>) -> TopicOverrides {
     let set = image.configs(&ConfigResource::topic(topic.clone()));
-    set.into_iter().flat_map(|set| set.iter()).map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    set.into_iter()
+        .flat_map(|set| set.iter())
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
 }
 
 impl TopicView {

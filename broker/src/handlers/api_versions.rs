@@ -5,7 +5,7 @@
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
-use slipring_protocol::api;
+use slipring_protocol::api::{self, ApiInfo, ApiKey};
 use slipring_protocol::error_code::ErrorCode;
 
 use crate::net::connection::Closed;
@@ -20,7 +20,8 @@ pub fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     } else {
         let body: ApiVersionsRequest = request.decode()?;
         if request.header.version >= 3
-            && !(is_software_name(&body.client_software_name) && is_software_name(&body.client_software_version))
+            && !(is_software_name(&body.client_software_name)
+                && is_software_name(&body.client_software_version))
         {
             error = ErrorCode::InvalidRequest;
         }
@@ -40,14 +41,12 @@ fn response(request: &Request<'_>, error: ErrorCode) -> ApiVersionsResponse {
     if error == ErrorCode::InvalidRequest {
         return response;
     }
-    response.api_keys = api::advertised()
-        .map(|info| {
-            ApiVersion::default()
-                .with_api_key(info.key.code())
-                .with_min_version(info.min)
-                .with_max_version(info.max)
-        })
-        .collect();
+    if error == ErrorCode::UnsupportedVersion {
+        // Only what the client needs to ask again.
+        response.api_keys = vec![range(ApiKey::ApiVersions.info())];
+        return response;
+    }
+    response.api_keys = api::advertised().map(range).collect();
     let view = request.shard.view();
     // Before v4, a client stumbles over a minimum level of 0 and gets 1 (KAFKA-17011).
     let lowest = if request.header.version >= 4 { 0 } else { 1 };
@@ -74,15 +73,24 @@ fn response(request: &Request<'_>, error: ErrorCode) -> ApiVersionsResponse {
     response
 }
 
+fn range(info: &ApiInfo) -> ApiVersion {
+    ApiVersion::default().with_api_key(info.key.code()).with_min_version(info.min).with_max_version(info.max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_software_name;
 
     #[test]
     fn software_names() {
-        for (name, valid) in
-            [("apache-kafka-java", true), ("4.3.0", true), ("", false), ("-a", false), ("a.", false), ("a b", false)]
-        {
+        for (name, valid) in [
+            ("apache-kafka-java", true),
+            ("4.3.0", true),
+            ("", false),
+            ("-a", false),
+            ("a.", false),
+            ("a b", false),
+        ] {
             assert_eq!(is_software_name(name), valid, "{name:?}");
         }
     }

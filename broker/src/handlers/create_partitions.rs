@@ -5,7 +5,9 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use slipring_machine::controller::{ApiError, Command, CreatePartitions, MorePartitions, PartitionsResult, Reply};
+use slipring_machine::controller::{
+    ApiError, Command, CreatePartitions, MorePartitions, PartitionsResult, Reply,
+};
 use slipring_protocol::ids::BrokerId;
 
 use super::control;
@@ -33,7 +35,8 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
 
 fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {
     let assignments = topic.assignments.as_ref().map(|assignments| {
-        let brokers = |ids: &[kafka_protocol::messages::BrokerId]| ids.iter().map(|id| BrokerId(id.0)).collect();
+        let brokers =
+            |ids: &[kafka_protocol::messages::BrokerId]| ids.iter().map(|id| BrokerId(id.0)).collect();
         assignments.iter().map(|assignment| brokers(&assignment.broker_ids)).collect()
     });
     MorePartitions { name: topic.name.to_string(), count: topic.count, assignments }
@@ -48,7 +51,8 @@ fn fail_all(body: &CreatePartitionsRequest, error: &ApiError) -> Vec<PartitionsR
 }
 
 fn answer(result: PartitionsResult) -> CreatePartitionsTopicResult {
-    let answer = CreatePartitionsTopicResult::default().with_name(TopicName(StrBytes::from_string(result.name)));
+    let answer =
+        CreatePartitionsTopicResult::default().with_name(TopicName(StrBytes::from_string(result.name)));
     match result.result {
         Ok(()) => answer,
         Err(error) => answer.with_error_code(error.code.code()).with_error_message(control::message(&error)),

@@ -10,8 +10,8 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use slipring_machine::controller::{
-    ApiError, Command, CreateTopics, CreatedTopic, NewTopic, PartitionAssignment, Reply, TopicConfig, TopicDefaults,
-    check_topic_name,
+    ApiError, Command, CreateTopics, CreatedTopic, NewTopic, PartitionAssignment, Reply, TopicConfig,
+    TopicDefaults, check_topic_name,
 };
 use slipring_protocol::ids::{BrokerId, PartitionIndex, TopicId};
 use uuid::Uuid;
@@ -64,7 +64,9 @@ pub async fn create_automatically(shard: &Rc<Shard>, names: Vec<Arc<str>>) {
         defaults: defaults(shard),
         placement_seed: u64::from(shard.random()),
     };
-    if let Some(Reply::CreateTopics(Ok(results))) = control::execute(shard, Command::CreateTopics(command)).await {
+    if let Some(Reply::CreateTopics(Ok(results))) =
+        control::execute(shard, Command::CreateTopics(command)).await
+    {
         for result in results {
             match result.result {
                 Ok(created) => {
@@ -95,7 +97,10 @@ fn new_topic(shard: &Shard, asked: &CreatableTopic) -> NewTopic {
     let configs: Vec<TopicConfig> = asked
         .configs
         .iter()
-        .map(|config| TopicConfig { name: config.name.to_string(), value: config.value.as_ref().map(ToString::to_string) })
+        .map(|config| TopicConfig {
+            name: config.name.to_string(),
+            value: config.value.as_ref().map(ToString::to_string),
+        })
         .collect();
     let wanted: BTreeMap<String, Option<String>> =
         configs.iter().map(|config| (config.name.clone(), config.value.clone())).collect();

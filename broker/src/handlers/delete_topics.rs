@@ -34,8 +34,11 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
             _ => fail_all(topics, &control::stopping()),
         }
     } else {
-        let code =
-            if version < DISABLED_FROM { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
+        let code = if version < DISABLED_FROM {
+            ErrorCode::InvalidRequest
+        } else {
+            ErrorCode::TopicDeletionDisabled
+        };
         fail_all(topics, &ApiError::bare(code))
     };
     let responses = results.into_iter().map(|result| answer(version, result));
@@ -47,9 +50,8 @@ fn selectors(version: i16, body: &DeleteTopicsRequest) -> Vec<TopicSelector> {
         let by_name = |name: &TopicName| TopicSelector { name: Some(name.to_string()), id: TopicId::NONE };
         return body.topic_names.iter().map(by_name).collect();
     }
-    let selector = |topic: &kafka_protocol::messages::delete_topics_request::DeleteTopicState| TopicSelector {
-        name: topic.name.as_ref().map(|name| name.to_string()),
-        id: TopicId(topic.topic_id),
+    let selector = |topic: &kafka_protocol::messages::delete_topics_request::DeleteTopicState| {
+        TopicSelector { name: topic.name.as_ref().map(|name| name.to_string()), id: TopicId(topic.topic_id) }
     };
     body.topics.iter().map(selector).collect()
 }

@@ -26,22 +26,24 @@ pub fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     };
     if request.header.version >= 1 && body.endpoint_type != BROKERS {
         let response = match body.endpoint_type {
-            CONTROLLERS => {
-                refused(ErrorCode::MismatchedEndpointType, "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER")
-            }
+            CONTROLLERS => refused(
+                ErrorCode::MismatchedEndpointType,
+                "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER",
+            ),
             _ => refused(ErrorCode::UnsupportedEndpointType, "Unsupported endpoint type"),
         };
         return request.respond(&response.with_endpoint_type(BROKERS));
     }
     let view = request.shard.view();
-    let brokers = view.brokers().filter(|broker| body.include_fenced_brokers || !broker.fenced).map(|broker| {
-        DescribeClusterBroker::default()
-            .with_broker_id(WireBrokerId(broker.id.0))
-            .with_host(StrBytes::from_string(broker.host.clone()))
-            .with_port(i32::from(broker.port))
-            .with_rack(broker.rack.clone().map(StrBytes::from_string))
-            .with_is_fenced(broker.fenced)
-    });
+    let brokers =
+        view.brokers().filter(|broker| body.include_fenced_brokers || !broker.fenced).map(|broker| {
+            DescribeClusterBroker::default()
+                .with_broker_id(WireBrokerId(broker.id.0))
+                .with_host(StrBytes::from_string(broker.host.clone()))
+                .with_port(i32::from(broker.port))
+                .with_rack(broker.rack.clone().map(StrBytes::from_string))
+                .with_is_fenced(broker.fenced)
+        });
     let mut response = DescribeClusterResponse::default()
         .with_endpoint_type(BROKERS)
         .with_cluster_id(StrBytes::from_string(view.cluster_id().to_owned()))

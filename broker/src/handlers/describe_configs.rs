@@ -7,11 +7,12 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
+use slipring_machine::controller::check_topic_name;
 use slipring_machine::image::ConfigKind;
 use slipring_protocol::error_code::ErrorCode;
 
-use super::create_topics::is_valid_name;
 use crate::config::describe::{self, BrokerResource, Entry, Wanted};
+use crate::config::values::DynamicValues;
 use crate::controller::view::overrides;
 use crate::net::connection::Closed;
 use crate::router::Request;
@@ -20,6 +21,9 @@ use crate::runtime::conn::Piece;
 /// Handles one request.
 pub fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     let body: DescribeConfigsRequest = request.decode()?;
+    if body.resources.iter().any(|resource| !KINDS.contains(&ConfigKind(resource.resource_type))) {
+        return request.respond(&refuse_all(&body));
+    }
     let results = body.resources.iter().map(|resource| {
         let mut result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
@@ -50,10 +54,10 @@ fn describe(
     match ConfigKind(resource.resource_type) {
         ConfigKind::TOPIC => match view.topic(name) {
             Some(topic) => Ok(describe::topic(values, &overrides(view.image(), &topic.name), wanted)),
-            None if is_valid_name(name) => {
-                Err((ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicOrPartition.message().to_owned()))
-            }
-            None => Err((ErrorCode::InvalidTopicException, format!("Topic name is invalid: {name:?}"))),
+            None => Err(match check_topic_name(name) {
+                Ok(()) => (ErrorCode::UnknownTopicOrPartition, String::new()),
+                Err(error) => (error.code, error.message.unwrap_or_default()),
+            }),
         },
         ConfigKind::BROKER => Ok(match describe::broker_resource(name, view.node())? {
             BrokerResource::ThisBroker => describe::broker(values, wanted),
@@ -63,12 +67,37 @@ fn describe(
             describe::check_logger_resource(name, view.node())?;
             Ok(Vec::new())
         }
-        ConfigKind(other) => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
+        ConfigKind::GROUP if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
+        }
+        ConfigKind::GROUP => Ok(describe::group(values, &DynamicValues::new(), wanted)),
+        ConfigKind::CLIENT_METRICS if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Client metrics subscription name must not be empty".to_owned()))
+        }
+        // There are no subscriptions yet.
+        ConfigKind::CLIENT_METRICS => Ok(describe::client_metrics(&DynamicValues::new(), wanted)),
+        ConfigKind(_) => unreachable!("refused with the whole request"),
     }
 }
 
 /// Levels of this broker's loggers. Ours are set by an environment variable at start and are not configs.
 const BROKER_LOGGER: ConfigKind = ConfigKind(8);
+
+/// What has configs.
+const KINDS: [ConfigKind; 5] =
+    [ConfigKind::TOPIC, ConfigKind::BROKER, BROKER_LOGGER, ConfigKind::CLIENT_METRICS, ConfigKind::GROUP];
+
+/// One resource of an unknown kind fails the whole request.
+fn refuse_all(body: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let refuse = |resource: &DescribeConfigsResource| {
+        DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone())
+            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_error_message(Some(StrBytes::from_static_str(ErrorCode::InvalidRequest.message())))
+    };
+    DescribeConfigsResponse::default().with_results(body.resources.iter().map(refuse).collect())
+}
 
 fn entry(entry: Entry) -> DescribeConfigsResourceResult {
     let text = StrBytes::from_string;

@@ -26,7 +26,9 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         None => next_id(request.shard).await,
     };
     let response = match outcome {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(WireProducerId(id.0)).with_producer_epoch(0),
+        Ok(id) => {
+            InitProducerIdResponse::default().with_producer_id(WireProducerId(id.0)).with_producer_epoch(0)
+        }
         Err(error) => InitProducerIdResponse::default()
             .with_error_code(error.code())
             .with_producer_id(WireProducerId(-1))

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
-use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{LeaderEpoch, PartitionIndex, TimestampMs, TopicIdPartition};
@@ -98,6 +100,7 @@ fn failed(index: PartitionIndex, error: ErrorCode) -> ListOffsetsPartitionRespon
 }
 
 fn response(index: PartitionIndex, answer: OffsetAnswer, version: i16) -> ListOffsetsPartitionResponse {
-    let response = failed(index, answer.error).with_timestamp(answer.timestamp.0).with_offset(answer.offset.0);
+    let response =
+        failed(index, answer.error).with_timestamp(answer.timestamp.0).with_offset(answer.offset.0);
     if version >= 4 { response.with_leader_epoch(answer.leader_epoch.0) } else { response }
 }

@@ -100,7 +100,11 @@ async fn create_missing(shard: &Rc<Shard>, body: &MetadataRequest, topics: &[Met
     }
 }
 
-fn look_up(view: &ClusterView, topic: &MetadataRequestTopic, body: &MetadataRequest) -> MetadataResponseTopic {
+fn look_up(
+    view: &ClusterView,
+    topic: &MetadataRequestTopic,
+    body: &MetadataRequest,
+) -> MetadataResponseTopic {
     let missing = |error: ErrorCode| {
         MetadataResponseTopic::default()
             .with_error_code(error.code())

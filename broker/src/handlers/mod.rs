@@ -1,6 +1,7 @@
 //! One file per API: decode, split by owner core, ask, assemble. No locks, no files, no state of their own.
 
 pub mod api_versions;
+mod control;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
@@ -12,5 +13,4 @@ pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
-mod control;
 mod scatter;

@@ -1,7 +1,9 @@
 //! OffsetForLeaderEpoch (key 23), v2-4. v3 replica id · v4 flexible. Where an epoch ends in our log, so that a client that
 //! read further learns that its records are gone (KIP-101, KIP-320).
 
-use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{LeaderEpoch, PartitionIndex, TopicIdPartition};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use slipring_protocol::batch::{CheckedBatch, InvalidBatch};
+use slipring_protocol::batch::{BATCH_HEADER_SIZE, CheckedBatch, InvalidBatch};
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::frame;
 use slipring_protocol::header::RequestHeader;
@@ -66,7 +66,8 @@ pub async fn handle(
     body: Bytes,
 ) -> Result<(), Closed> {
     let bytes = body.len();
-    let request = ProduceRequest::decode(header.version, body).map_err(|error| Closed::Protocol(error.to_string()))?;
+    let request =
+        ProduceRequest::decode(header.version, body).map_err(|error| Closed::Protocol(error.to_string()))?;
     shard.metrics.request(header.api.key);
     let acks = request.acks;
     let mut pending = PendingProduce::new(connection, header, bytes, &request);
@@ -74,9 +75,12 @@ pub async fn handle(
     validate_all(shard, header, &request, &mut pending, &mut ready).await;
     if acks == 0 {
         // Nothing is answered; an error that is known by now closes the connection, as in Kafka.
-        let refused = pending.parts.iter().find_map(|part| part.produced.as_ref().map(|produced| produced.error));
+        let refused =
+            pending.parts.iter().find_map(|part| part.produced.as_ref().map(|produced| produced.error));
         let dispatched = dispatch(shard, NO_REQUEST, ready, false).await;
-        return refused.map_or(dispatched, Err).map_err(|error| Closed::Protocol(format!("acks=0: {error:?}")));
+        return refused
+            .map_or(dispatched, Err)
+            .map_err(|error| Closed::Protocol(format!("acks=0: {error:?}")));
     }
     pending.place = Some(connection.reserve(bytes));
     let token = shard.produces.borrow_mut().insert(pending);
@@ -87,16 +91,33 @@ pub async fn handle(
 }
 
 impl PendingProduce {
-    fn new(connection: &Rc<Connection>, header: &RequestHeader, bytes: usize, request: &ProduceRequest) -> Self {
+    fn new(
+        connection: &Rc<Connection>,
+        header: &RequestHeader,
+        bytes: usize,
+        request: &ProduceRequest,
+    ) -> Self {
         let topics = request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)).collect();
         let parts: Vec<Part> = (0..)
             .zip(&request.topics)
             .flat_map(|(topic, of)| {
-                of.partitions.iter().map(move |partition| Part { topic, index: partition.index, produced: None })
+                of.partitions.iter().map(move |partition| Part {
+                    topic,
+                    index: partition.index,
+                    produced: None,
+                })
             })
             .collect();
         let missing = parts.len();
-        Self { connection: connection.clone(), place: None, bytes, header: header.clone(), topics, parts, missing }
+        Self {
+            connection: connection.clone(),
+            place: None,
+            bytes,
+            header: header.clone(),
+            topics,
+            parts,
+            missing,
+        }
     }
 
     /// Takes in the outcome of a part; true when it was the last one.
@@ -116,17 +137,22 @@ impl PendingProduce {
 
     /// Puts the answer into its place; the connection is to be flushed.
     pub fn answer(self) -> Rc<Connection> {
-        let mut topics: Vec<_> = self.topics.into_iter().map(|(name, topic_id)| ProduceTopicResponse {
-            name,
-            topic_id,
-            partitions: Default::default(),
-        }).collect();
+        let mut topics: Vec<_> = self
+            .topics
+            .into_iter()
+            .map(|(name, topic_id)| ProduceTopicResponse { name, topic_id, partitions: Default::default() })
+            .collect();
         for part in self.parts {
             let produced = part.produced.expect("answered when all parts are there");
             topics[part.topic].partitions.push(partition_response(part.index, produced));
         }
-        let response =
-            ProduceResponse { topics: topics.into_iter().collect(), throttle_ms: 0, node_endpoints: Vec::new() };
+        // As Kafka groups its answers: a topic without partitions is not among them.
+        topics.retain(|topic| !topic.partitions.is_empty());
+        let response = ProduceResponse {
+            topics: topics.into_iter().collect(),
+            throttle_ms: 0,
+            node_endpoints: Vec::new(),
+        };
         let mut out = Vec::with_capacity(128);
         let start = self.header.begin_response(&mut out);
         response.encode(self.header.version, &mut out).expect("decoded in the same version");
@@ -147,7 +173,10 @@ fn partition_response(index: PartitionIndex, produced: Produced) -> ProduceParti
         record_errors: produced
             .record_errors
             .into_iter()
-            .map(|(batch_index, message)| RecordError { batch_index, message: message.map(WireStr::from_string) })
+            .map(|(batch_index, message)| RecordError {
+                batch_index,
+                message: message.map(WireStr::from_string),
+            })
             .collect(),
         error_message: produced.message.map(WireStr::from_string),
         current_leader: None,
@@ -169,7 +198,15 @@ async fn validate_all(
         for partition in &topic.partitions {
             let outcome = match &found {
                 Ok(found) => {
-                    validate(shard, request, found, partition.index, partition.records.as_ref(), header.version).await
+                    validate(
+                        shard,
+                        request,
+                        found,
+                        partition.index,
+                        partition.records.as_ref(),
+                        header.version,
+                    )
+                    .await
                 }
                 Err(error) => Err(Produced::refused(*error, None)),
             };
@@ -182,7 +219,12 @@ async fn validate_all(
     }
 }
 
-fn find_topic(view: &ClusterView, version: i16, name: &str, id: TopicId) -> Result<Arc<TopicView>, ErrorCode> {
+fn find_topic(
+    view: &ClusterView,
+    version: i16,
+    name: &str,
+    id: TopicId,
+) -> Result<Arc<TopicView>, ErrorCode> {
     if version >= IDS_FROM {
         view.topic_by_id(id).cloned().ok_or(ErrorCode::UnknownTopicId)
     } else {
@@ -199,17 +241,18 @@ async fn validate(
     version: i16,
 ) -> Result<(ShardId, TopicIdPartition, CheckedBatch), Produced> {
     let refused = |error| Produced::refused(error, None);
-    if !matches!(request.acks, -1..=1) {
+    let Some(owner) = topic.owner(index) else { return Err(refused(ErrorCode::UnknownTopicOrPartition)) };
+    let records = records.cloned().unwrap_or_default();
+    // Kafka looks at acks between the first and the further checks of the records.
+    if !matches!(request.acks, -1..=1) && records.len() >= BATCH_HEADER_SIZE {
         return Err(refused(ErrorCode::InvalidRequiredAcks));
     }
-    let Some(owner) = topic.owner(index) else { return Err(refused(ErrorCode::UnknownTopicOrPartition)) };
     if topic.is_internal() {
         return Err(refused(ErrorCode::InvalidTopicException));
     }
     if request.acks == -1 && i64::from(topic.settings.insync_replicas_min) > topic.in_sync(index) as i64 {
         return Err(refused(ErrorCode::NotEnoughReplicas));
     }
-    let records = records.cloned().unwrap_or_default();
     let checked = shard.validators.check(&records, version, &topic.settings.batch_rules()).await;
     let batch = checked.map_err(|invalid| invalid_batch(shard, topic, invalid))?;
     Ok((owner, TopicIdPartition { topic_id: topic.id, partition: index }, batch))
@@ -221,7 +264,12 @@ fn invalid_batch(shard: &Shard, topic: &TopicView, invalid: InvalidBatch) -> Pro
 }
 
 /// Appends what this core owns and posts the rest, one message per owner core.
-async fn dispatch(shard: &Rc<Shard>, token: Token, ready: Vec<Ready>, wants_answer: bool) -> Result<(), ErrorCode> {
+async fn dispatch(
+    shard: &Rc<Shard>,
+    token: Token,
+    ready: Vec<Ready>,
+    wants_answer: bool,
+) -> Result<(), ErrorCode> {
     let mut away: Vec<(ShardId, Vec<ProducePart>)> = Vec::new();
     let mut failed = Ok(());
     for Ready { part, owner, partition, batch } in ready {

@@ -8,7 +8,7 @@ use crate::shard::Shard;
 use crate::shard::message::{ShardReply, ShardRequest};
 
 /// Items of a request by owner core, each with its place in the request.
-pub struct Scattered<T> {
+pub(super) struct Scattered<T> {
     by_owner: Vec<(ShardId, Vec<usize>, Vec<T>)>,
 }
 
@@ -20,7 +20,7 @@ impl<T> Default for Scattered<T> {
 
 impl<T> Scattered<T> {
     /// Adds the item at `place` of the request.
-    pub fn push(&mut self, owner: ShardId, place: usize, item: T) {
+    pub(super) fn push(&mut self, owner: ShardId, place: usize, item: T) {
         let index = self.by_owner.iter().position(|(shard, ..)| *shard == owner).unwrap_or_else(|| {
             self.by_owner.push((owner, Vec::new(), Vec::new()));
             self.by_owner.len() - 1
@@ -31,7 +31,7 @@ impl<T> Scattered<T> {
     }
 
     /// Asks every owner and gives the answers with their places.
-    pub async fn ask<A>(
+    pub(super) async fn ask<A>(
         self,
         shard: &Rc<Shard>,
         request: impl Fn(Vec<T>) -> ShardRequest,

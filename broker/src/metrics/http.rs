@@ -44,5 +44,9 @@ async fn render(State(metrics): State<Arc<Metrics>>) -> Result<String, (StatusCo
 
 /// 200 once requests are served, 503 while starting or stopping.
 async fn health(State(metrics): State<Arc<Metrics>>) -> (StatusCode, &'static str) {
-    if metrics.ready.get() == 1 { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+    if metrics.ready.get() == 1 {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
 }

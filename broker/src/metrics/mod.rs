@@ -22,7 +22,8 @@ const TOPIC_SERIES_MAX: usize = 2_000;
 
 /// Commit latencies from 50 us to 1.6 s.
 const COMMIT_BUCKETS: [f64; 16] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.6,
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
+    0.5, 1.6,
 ];
 
 /// Request latencies, from the first byte handled to the answer handed to the socket.
@@ -62,11 +63,15 @@ impl Metrics {
         let per_topic = |name: &str, help: &str| {
             register(&registry, IntCounterVec::new(Opts::new(name, help), &["core", "topic"]))
         };
-        let gauge = |name: &str, help: &str| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["core"]));
+        let gauge =
+            |name: &str, help: &str| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["core"]));
         let ready = IntGauge::new("slipring_ready", "1 once the broker serves requests.");
-        let commit = HistogramOpts::new("slipring_commit_seconds", "Duration of a group commit, until it is durable.");
-        let request =
-            HistogramOpts::new("slipring_request_seconds", "Time from a request's arrival to its answer, by API.");
+        let commit =
+            HistogramOpts::new("slipring_commit_seconds", "Duration of a group commit, until it is durable.");
+        let request = HistogramOpts::new(
+            "slipring_request_seconds",
+            "Time from a request's arrival to its answer, by API.",
+        );
         let requests = Opts::new("slipring_requests_total", "Requests received, by API.");
         Arc::new(Self {
             connections: gauge("slipring_connections", "Open client connections."),
@@ -75,7 +80,10 @@ impl Metrics {
                 &registry,
                 HistogramVec::new(request.buckets(REQUEST_BUCKETS.to_vec()), &["core", "api"]),
             ),
-            protocol_errors: per_core("slipring_protocol_errors_total", "Connections closed for malformed requests."),
+            protocol_errors: per_core(
+                "slipring_protocol_errors_total",
+                "Connections closed for malformed requests.",
+            ),
             commit_seconds: register(
                 &registry,
                 HistogramVec::new(commit.buckets(COMMIT_BUCKETS.to_vec()), &["core"]),
@@ -83,8 +91,14 @@ impl Metrics {
             messages_in: per_topic("slipring_topic_messages_in_total", "Records appended by producers."),
             bytes_in: per_topic("slipring_topic_bytes_in_total", "Bytes of batches appended by producers."),
             bytes_out: per_topic("slipring_topic_bytes_out_total", "Bytes of batches sent to consumers."),
-            duplicates: per_topic("slipring_topic_duplicates_total", "Retried batches of idempotent producers."),
-            invalid_batches: per_topic("slipring_topic_invalid_batches_total", "Batches that failed validation."),
+            duplicates: per_topic(
+                "slipring_topic_duplicates_total",
+                "Retried batches of idempotent producers.",
+            ),
+            invalid_batches: per_topic(
+                "slipring_topic_invalid_batches_total",
+                "Batches that failed validation.",
+            ),
             partitions: gauge("slipring_partitions", "Partitions that the core owns."),
             fenced_logs: per_core("slipring_fenced_logs_total", "Logs fenced after a failed write or flush."),
             ready: register(&registry, ready),
@@ -181,7 +195,10 @@ impl ShardMetrics {
         let mut apis = self.apis.borrow_mut();
         observe(apis.entry(api).or_insert_with(|| {
             let labels = [self.core.as_str(), api.info().name];
-            (self.all.requests.with_label_values(&labels), self.all.request_seconds.with_label_values(&labels))
+            (
+                self.all.requests.with_label_values(&labels),
+                self.all.request_seconds.with_label_values(&labels),
+            )
         }));
     }
 
@@ -212,7 +229,8 @@ impl ShardMetrics {
         if let Some(series) = topics.get(topic) {
             return count(series);
         }
-        let label: Arc<str> = if topics.len() < TOPIC_SERIES_MAX { topic.clone() } else { Arc::from("other") };
+        let label: Arc<str> =
+            if topics.len() < TOPIC_SERIES_MAX { topic.clone() } else { Arc::from("other") };
         let labels = [self.core.as_str(), &label];
         let series = TopicSeries {
             messages_in: self.all.messages_in.with_label_values(&labels),
@@ -232,7 +250,8 @@ impl ShardMetrics {
         }
         let labels = [self.core.as_str(), topic];
         let all = &self.all;
-        for series in [&all.messages_in, &all.bytes_in, &all.bytes_out, &all.duplicates, &all.invalid_batches] {
+        for series in [&all.messages_in, &all.bytes_in, &all.bytes_out, &all.duplicates, &all.invalid_batches]
+        {
             // Absent already when another partition's removal came first.
             _ = series.remove_label_values(&labels);
         }

@@ -149,7 +149,8 @@ impl Connection {
     async fn all_answered(&self) {
         let condition = || {
             self.ended.get()
-                || (self.responses.borrow().waiting() == 0 && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
+                || (self.responses.borrow().waiting() == 0
+                    && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
         };
         self.progress.wait_until(condition).await;
     }
@@ -223,7 +224,8 @@ async fn handle_frames(
                 }
             }
             FrameState::TooLarge(length) => {
-                let reason = format!("a request of {length} bytes exceeds socket.request.max.bytes = {frame_max}");
+                let reason =
+                    format!("a request of {length} bytes exceeds socket.request.max.bytes = {frame_max}");
                 return Err(Closed::Protocol(reason));
             }
             FrameState::Negative(length) => {

@@ -197,7 +197,9 @@ fn accept_until(
     while !stopping.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((socket, address)) => {
-                let Some(peer) = address.as_socket().map(|address| address.ip().to_canonical()) else { continue };
+                let Some(peer) = address.as_socket().map(|address| address.ip().to_canonical()) else {
+                    continue;
+                };
                 if let Err(error) = hand_over(socket, peer, config, counts, inlet) {
                     tracing::info!(%peer, %error, "connection refused");
                 }

@@ -111,9 +111,7 @@ pub async fn plan(
     for part in parts {
         let plan = match begin(shard, part, &budget) {
             Err(plan) => plan,
-            Ok((store, log, range)) => {
-                finish(store.plan_read(log, range).await)
-            }
+            Ok((store, log, range)) => finish(store.plan_read(log, range).await),
         };
         budget.spend(plan.bytes);
         plans.push(plan);
@@ -141,11 +139,13 @@ impl Budget {
 
 fn begin(shard: &Shard, part: &FetchPart, budget: &Budget) -> Result<(Store, LogId, ReadRange), FetchPlan> {
     let partitions = shard.partitions.borrow();
-    let partition = partitions.get(part.partition).ok_or_else(|| FetchPlan::failed(ErrorCode::NotLeaderOrFollower))?;
+    let partition =
+        partitions.get(part.partition).ok_or_else(|| FetchPlan::failed(ErrorCode::NotLeaderOrFollower))?;
     partition.check_epoch(part.current_leader_epoch).map_err(FetchPlan::failed)?;
     let store = &shard.stores[partition.store];
     if let Some(diverging) = diverging_end(store, partition, part) {
-        let bounds = store.bounds(partition.log).map_err(|_| FetchPlan::failed(ErrorCode::NotLeaderOrFollower))?;
+        let bounds =
+            store.bounds(partition.log).map_err(|_| FetchPlan::failed(ErrorCode::NotLeaderOrFollower))?;
         return Err(FetchPlan {
             error: ErrorCode::None,
             high_watermark: bounds.high_watermark,
@@ -217,4 +217,3 @@ fn watch_if_short(shard: &Shard, parts: &[FetchPart], plans: &[FetchPlan], watch
         }
     }
 }
-

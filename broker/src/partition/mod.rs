@@ -54,8 +54,23 @@ const WATCHES_PRUNE_MIN: usize = 32;
 impl Partition {
     /// A partition whose log is open.
     #[must_use]
-    pub fn new(id: TopicIdPartition, topic: Arc<str>, store: usize, log: LogId, leader_epoch: LeaderEpoch) -> Self {
-        Self { id, topic, store, log, leader_epoch, waiters: VecDeque::new(), watches: Vec::new(), watches_prune_at: WATCHES_PRUNE_MIN }
+    pub fn new(
+        id: TopicIdPartition,
+        topic: Arc<str>,
+        store: usize,
+        log: LogId,
+        leader_epoch: LeaderEpoch,
+    ) -> Self {
+        Self {
+            id,
+            topic,
+            store,
+            log,
+            leader_epoch,
+            waiters: VecDeque::new(),
+            watches: Vec::new(),
+            watches_prune_at: WATCHES_PRUNE_MIN,
+        }
     }
 
     /// Adds a produce that waits until `waiter.last_offset` may be acknowledged.

@@ -76,7 +76,9 @@ mod special {
 pub async fn answer_all(shard: &Rc<Shard>, queries: Vec<OffsetQuery>) -> Vec<OffsetAnswer> {
     let mut answers = Vec::with_capacity(queries.len());
     for query in queries {
-        answers.push(answer(shard, query).await.unwrap_or_else(|error| OffsetAnswer { error, ..OffsetAnswer::NONE }));
+        answers.push(
+            answer(shard, query).await.unwrap_or_else(|error| OffsetAnswer { error, ..OffsetAnswer::NONE }),
+        );
         crate::runtime::yield_if_needed().await;
     }
     answers
@@ -100,13 +102,9 @@ async fn answer(shard: &Rc<Shard>, query: OffsetQuery) -> Result<OffsetAnswer, E
     };
     let bounds = store.bounds(log).map_err(|_| ErrorCode::NotLeaderOrFollower)?;
     let end = if query.read_committed { bounds.last_stable } else { bounds.high_watermark };
-    let epoch_at =
-        |offset| store.epoch_for_offset(log, offset).ok().flatten().unwrap_or(LeaderEpoch::NONE);
-    let at_bound = |offset: Offset| OffsetAnswer {
-        offset,
-        leader_epoch: epoch_at(offset),
-        ..OffsetAnswer::NONE
-    };
+    let epoch_at = |offset| store.epoch_for_offset(log, offset).ok().flatten().unwrap_or(LeaderEpoch::NONE);
+    let at_bound =
+        |offset: Offset| OffsetAnswer { offset, leader_epoch: epoch_at(offset), ..OffsetAnswer::NONE };
     let found = match query.timestamp.0 {
         special::LATEST => return Ok(OffsetAnswer { leader_epoch: bounds.leader_epoch, ..at_bound(end) }),
         special::EARLIEST | special::EARLIEST_LOCAL => return Ok(at_bound(bounds.log_start)),
@@ -131,7 +129,9 @@ async fn answer(shard: &Rc<Shard>, query: OffsetQuery) -> Result<OffsetAnswer, E
 pub fn epoch_end(shard: &Shard, query: &EpochEndQuery) -> EpochEndAnswer {
     let failed = |error| EpochEndAnswer { error, leader_epoch: LeaderEpoch::NONE, end_offset: Offset(-1) };
     let partitions = shard.partitions.borrow();
-    let Some(partition) = partitions.get(query.partition) else { return failed(ErrorCode::NotLeaderOrFollower) };
+    let Some(partition) = partitions.get(query.partition) else {
+        return failed(ErrorCode::NotLeaderOrFollower);
+    };
     if let Err(error) = partition.check_epoch(query.current_leader_epoch) {
         return failed(error);
     }

@@ -84,7 +84,12 @@ pub enum Outcome {
 }
 
 /// Appends a batch to a partition of this core.
-pub fn append(shard: &Shard, id: TopicIdPartition, batch: &CheckedBatch, requester: Option<Requester>) -> Outcome {
+pub fn append(
+    shard: &Shard,
+    id: TopicIdPartition,
+    batch: &CheckedBatch,
+    requester: Option<Requester>,
+) -> Outcome {
     let mut partitions = shard.partitions.borrow_mut();
     let Some(partition) = partitions.get_mut(id) else {
         return Outcome::Now(Produced::refused(ErrorCode::NotLeaderOrFollower, None));
@@ -134,7 +139,9 @@ fn append_error_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::NoSuchLog => ErrorCode::NotLeaderOrFollower,
         AppendError::Storage(_) => ErrorCode::KafkaStorageError,
-        AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
         AppendError::Producer(ProducerError::InvalidProducerEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
         AppendError::Producer(ProducerError::InvalidTxnState(_)) => ErrorCode::InvalidTxnState,
         AppendError::Producer(ProducerError::TransactionCoordinatorFenced { .. }) => {

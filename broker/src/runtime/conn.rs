@@ -196,7 +196,8 @@ impl TcpConn {
         buffer.reserve(room);
         let spare = buffer.chunk_mut();
         // SAFETY: the kernel writes at most `spare.len()` bytes into memory that `buffer` owns and nobody else sees.
-        let count = unsafe { libc::recv(self.fd, spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
+        let count =
+            unsafe { libc::recv(self.fd, spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
         if count < 0 {
             let error = io::Error::last_os_error();
             return match error.kind() {

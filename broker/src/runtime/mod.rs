@@ -74,7 +74,9 @@ pub(crate) fn enter(runtime: Rc<Runtime>) {
 }
 
 pub(crate) fn current() -> Rc<Runtime> {
-    CURRENT.with(|current| current.borrow().clone()).expect("shard code runs on a thread that entered a runtime")
+    CURRENT
+        .with(|current| current.borrow().clone())
+        .expect("shard code runs on a thread that entered a runtime")
 }
 
 /// Monotonic time now.

@@ -99,7 +99,8 @@ pub fn run<F: Future>(seed: u64, disk: &SimDisk, main: impl FnOnce() -> F) -> F:
             Some(Pick::Disk) => disk.step(),
             None => {
                 let next = runtime.timers.next_deadline();
-                let next = next.unwrap_or_else(|| panic!("seed {seed}: everything waits and no timer is set"));
+                let next =
+                    next.unwrap_or_else(|| panic!("seed {seed}: everything waits and no timer is set"));
                 driver.now.set(next.0.max(driver.now.get()));
                 runtime.timers.advance(next);
             }
@@ -111,7 +112,8 @@ fn pick(choices: &mut Choices, main: &Ready, tasks: &[Task], disk: &SimDisk) -> 
     let main = main.0.load(Ordering::Relaxed).then_some(Pick::Main);
     let ready = tasks.iter().enumerate().filter(|(_, task)| task.ready.0.load(Ordering::Relaxed));
     let disk = (disk.in_flight() > 0).then_some(Pick::Disk);
-    let all: Vec<Pick> = main.into_iter().chain(ready.map(|(index, _)| Pick::Task(index))).chain(disk).collect();
+    let all: Vec<Pick> =
+        main.into_iter().chain(ready.map(|(index, _)| Pick::Task(index))).chain(disk).collect();
     (!all.is_empty()).then(|| all[choices.below(all.len())])
 }
 

@@ -37,10 +37,7 @@ enum State {
 
 impl TimerWheel {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
-            current: Cell::new(0),
-        }
+        Self { slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()), current: Cell::new(0) }
     }
 
     /// A future that completes at the first tick at or after `deadline`.

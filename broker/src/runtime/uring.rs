@@ -88,8 +88,11 @@ where
         }
         let executor = builder.make().map_err(|error| std::io::Error::other(error.to_string()))?;
         executor.run(async move {
-            let background =
-                glommio::executor().create_task_queue(Shares::Static(100), Latency::NotImportant, "background");
+            let background = glommio::executor().create_task_queue(
+                Shares::Static(100),
+                Latency::NotImportant,
+                "background",
+            );
             let driver = UringDriver { origin: process_start(), background };
             let runtime = Rc::new(Runtime { driver: Driver::Uring(driver), timers: TimerWheel::new() });
             enter(runtime.clone());

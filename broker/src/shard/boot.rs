@@ -65,7 +65,8 @@ pub async fn run(seed: ShardSeed, disk: Disk, report: impl Fn(ShardReport)) -> R
         let store = Store::open(disk.clone(), open.directory.clone(), core, store_config).await;
         stores.push(store.map_err(|error| error.to_string())?);
     }
-    let cluster_id = directories.first().map(|open| open.directory.cluster_id().to_owned()).unwrap_or_default();
+    let cluster_id =
+        directories.first().map(|open| open.directory.cluster_id().to_owned()).unwrap_or_default();
     let view = Arc::new(ClusterView::empty(MetadataImage::empty(cluster_id.into()), config.node_id));
     let parts =
         ShardParts { config, disk, stores, directories, mail, view, validators, metrics: metrics.on_shard() };

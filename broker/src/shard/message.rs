@@ -10,7 +10,7 @@ use slipring_protocol::ids::TopicIdPartition;
 use crate::controller::view::{ClusterView, ViewChange};
 use crate::net::listener::Accepted;
 use crate::partition::fetch::{FetchPart, FetchPlan};
-use crate::partition::offsets::{EpochEndQuery, EpochEndAnswer, OffsetQuery, OffsetAnswer};
+use crate::partition::offsets::{EpochEndAnswer, EpochEndQuery, OffsetAnswer, OffsetQuery};
 use crate::partition::produce::Produced;
 use crate::runtime::Instant;
 use crate::runtime::mailbox::ShardId;

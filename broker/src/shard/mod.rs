@@ -31,9 +31,9 @@ use crate::handlers::produce::PendingProduce;
 use crate::metrics::ShardMetrics;
 use crate::net::connection::{self, Connection, ConnectionId};
 use crate::net::listener::Accepted;
+use crate::partition::Watch;
 use crate::partition::produce::{Produced, Waiter};
 use crate::partition::table::PartitionTable;
-use crate::partition::Watch;
 use crate::runtime::conn::Conn;
 use crate::runtime::mailbox::{Mailboxes, ShardId};
 use crate::runtime::signal::{Signal, WaitQueue};
@@ -305,6 +305,7 @@ impl Shard {
 
     /// Whether a client still waits for an answer that the disk will give.
     pub fn has_unanswered(&self) -> bool {
-        !self.produces.borrow().is_empty() || self.connections.borrow().values().any(|connection| connection.has_unsent())
+        !self.produces.borrow().is_empty()
+            || self.connections.borrow().values().any(|connection| connection.has_unsent())
     }
 }

@@ -125,14 +125,17 @@ pub async fn serve(shard: &Rc<Shard>, request: ShardRequest) -> ShardReply {
             ShardReply::Fetch(fetch::plan(shard, &parts, bytes_max, watch).await)
         }
         ShardRequest::Offsets(queries) => ShardReply::Offsets(offsets::answer_all(shard, queries).await),
-        ShardRequest::EpochEnds(queries) => {
-            ShardReply::EpochEnds(queries.into_iter().map(|query| offsets::epoch_end(shard, &query)).collect())
-        }
+        ShardRequest::EpochEnds(queries) => ShardReply::EpochEnds(
+            queries.into_iter().map(|query| offsets::epoch_end(shard, &query)).collect(),
+        ),
         ShardRequest::Control(command) => {
-            let controller = shard.controller.borrow().clone().expect("commands go to the controller's shard");
+            let controller =
+                shard.controller.borrow().clone().expect("commands go to the controller's shard");
             ShardReply::Control(controller.execute(*command).await.map(Box::new))
         }
-        ShardRequest::TakeSession(id) => ShardReply::Session(shard.sessions.borrow_mut().take(id).map(Box::new)),
+        ShardRequest::TakeSession(id) => {
+            ShardReply::Session(shard.sessions.borrow_mut().take(id).map(Box::new))
+        }
         ShardRequest::Publish(view, change) => {
             apply::apply(shard, view, &change).await;
             ShardReply::Published

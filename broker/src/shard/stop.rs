@@ -23,7 +23,10 @@ pub async fn stop(shard: &Rc<Shard>) {
         connection.end();
     }
     shard.commit_signals.iter().for_each(crate::runtime::signal::Signal::set);
-    shard.quiet.wait_until(|| shard.committers_running.get() == 0 && shard.background_running.get() == 0).await;
+    shard
+        .quiet
+        .wait_until(|| shard.committers_running.get() == 0 && shard.background_running.get() == 0)
+        .await;
     for store in &shard.stores {
         if let Err(error) = store.close().await {
             shard.closed_cleanly.set(false);

@@ -30,7 +30,7 @@ impl FetchWait {
 
 /// What the client asks for over all partitions.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(super) struct Limits {
     /// `fetch.min.bytes`.
     pub bytes_min: usize,
     /// `fetch.max.bytes`, the broker's own limit applied.
@@ -40,11 +40,11 @@ pub struct Limits {
 }
 
 /// One partition of a fetch: what to ask which core, or why there is nothing to ask.
-pub type Wanted = Result<(ShardId, FetchPart), ErrorCode>;
+pub(super) type Wanted = Result<(ShardId, FetchPart), ErrorCode>;
 
 /// Plans all partitions, waiting until `bytes_min` bytes are there, something must be answered at once, or the deadline.
 /// One plan per wanted partition, in their order, within `bytes_max` over all.
-pub async fn gather(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits) -> Vec<FetchPlan> {
+pub(super) async fn gather(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits) -> Vec<FetchPlan> {
     let answer_now = |plans: &[FetchPlan]| {
         let bytes: usize = plans.iter().map(|plan| plan.bytes).sum();
         bytes >= limits.bytes_min || plans.iter().any(FetchPlan::is_urgent)
@@ -67,7 +67,12 @@ pub async fn gather(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits) -> Vec
     plans
 }
 
-async fn plan_once(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits, token: Option<Token>) -> Vec<FetchPlan> {
+async fn plan_once(
+    shard: &Rc<Shard>,
+    wanted: &[Wanted],
+    limits: Limits,
+    token: Option<Token>,
+) -> Vec<FetchPlan> {
     let mut scattered = Scattered::default();
     let mut plans: Vec<FetchPlan> = Vec::with_capacity(wanted.len());
     for (place, wanted) in wanted.iter().enumerate() {
@@ -158,7 +163,7 @@ fn whole_batches(bytes: &[u8], bytes_max: usize) -> usize {
 ///
 /// # Errors
 /// `KAFKA_STORAGE_ERROR` when a segment can't be read.
-pub async fn read(shard: &Rc<Shard>, plan: &mut FetchPlan) -> Result<Vec<ChunkSlice>, ErrorCode> {
+pub(super) async fn read(shard: &Rc<Shard>, plan: &mut FetchPlan) -> Result<Vec<ChunkSlice>, ErrorCode> {
     let mut slices = Vec::with_capacity(plan.slices.len());
     for slice in plan.slices.drain(..) {
         match slice {

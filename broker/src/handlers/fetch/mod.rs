@@ -11,10 +11,13 @@ mod gather;
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipring_machine::fetch_session::{Completed, FetchContext, FetchOutcome, FetchTarget, FetchView, SessionId};
+use slipring_machine::fetch_session::{
+    Completed, FetchContext, FetchOutcome, FetchTarget, FetchView, SessionId,
+};
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::fetch::{
-    EpochEndOffset, FetchPartitionHead, FetchRequest, FetchResponseEncoder, FetchResponseHead, Piece as WirePiece,
+    EpochEndOffset, FetchPartitionHead, FetchRequest, FetchResponseEncoder, FetchResponseHead,
+    Piece as WirePiece,
 };
 use slipring_protocol::ids::TopicIdPartition;
 use slipring_storage::chunk::ChunkSlice;
@@ -43,7 +46,8 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     if let Some(owner) = away(session.session_id, shard) {
         adopt_session(&request, owner, session.session_id).await;
     }
-    let begun = shard.sessions.borrow_mut().begin(runtime::wall_clock(), &session, view.image(), &mut targets);
+    let begun =
+        shard.sessions.borrow_mut().begin(runtime::wall_clock(), &session, view.image(), &mut targets);
     let context = match begun {
         Ok(context) => context,
         Err(error) => return Ok(only_error(&request, error)),
@@ -70,7 +74,7 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         }
         parts.push((plan, records));
     }
-    respond(&request, &context, &targets, parts)
+    respond(&request, &context, &targets, parts, body.isolation_level == 1)
 }
 
 fn size(bytes: i32) -> usize {
@@ -108,9 +112,11 @@ fn respond(
     context: &FetchContext,
     targets: &[FetchTarget],
     mut parts: Vec<(FetchPlan, Vec<ChunkSlice>)>,
+    read_committed: bool,
 ) -> Result<Vec<Piece>, Closed> {
     let shard = request.shard;
-    let outcomes: Vec<FetchOutcome> = (0..).zip(&parts).map(|(target, (plan, records))| outcome(target, plan, records)).collect();
+    let outcomes: Vec<FetchOutcome> =
+        (0..).zip(&parts).map(|(target, (plan, records))| outcome(target, plan, records)).collect();
     let mut selected = Vec::new();
     let Completed { error, session_id } = shard.sessions.borrow_mut().complete(
         runtime::wall_clock(),
@@ -126,7 +132,9 @@ fn respond(
     for index in selected.into_iter().map(|index| index as usize) {
         let target = &targets[index];
         match topics.last_mut() {
-            Some((last, indexes)) if last.topic_id == target.topic_id && last.topic == target.topic => indexes.push(index),
+            Some((last, indexes)) if last.topic_id == target.topic_id && last.topic == target.topic => {
+                indexes.push(index)
+            }
             _ => topics.push((target, vec![index])),
         }
     }
@@ -136,7 +144,7 @@ fn respond(
         for index in indexes {
             let (plan, records) = &mut parts[index];
             let bytes = records.iter().map(|slice| slice.len()).sum();
-            encoder.partition(&partition_head(&targets[index], plan), bytes);
+            encoder.partition(&partition_head(&targets[index], plan, read_committed), bytes);
             for slice in records.drain(..) {
                 let bytes = slice.len();
                 encoder.records(slice, bytes);
@@ -158,8 +166,16 @@ fn outcome(target: u32, plan: &FetchPlan, records: &[ChunkSlice]) -> FetchOutcom
     }
 }
 
-fn partition_head(target: &FetchTarget, plan: &FetchPlan) -> FetchPartitionHead {
-    let mut head = FetchPartitionHead::failed(target.partition, plan.error);
+fn partition_head(target: &FetchTarget, plan: &FetchPlan, read_committed: bool) -> FetchPartitionHead {
+    let mut head = match plan.error {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::InconsistentTopicId => {
+            FetchPartitionHead::refused(target.partition, plan.error)
+        }
+        error => FetchPartitionHead::failed(target.partition, error),
+    };
+    if plan.error == ErrorCode::None && read_committed {
+        head.aborted_transactions = Some(Vec::new());
+    }
     head.high_watermark = plan.high_watermark;
     head.last_stable_offset = plan.last_stable;
     head.log_start_offset = plan.log_start;
@@ -167,7 +183,11 @@ fn partition_head(target: &FetchTarget, plan: &FetchPlan) -> FetchPartitionHead 
     head
 }
 
-fn encoder(request: &Request<'_>, head: FetchResponseHead, topics: usize) -> FetchResponseEncoder<ChunkSlice> {
+fn encoder(
+    request: &Request<'_>,
+    head: FetchResponseHead,
+    topics: usize,
+) -> FetchResponseEncoder<ChunkSlice> {
     let header = request.header;
     FetchResponseEncoder::framed(header.version, header.correlation_id, head, topics)
         .expect("the request was decoded in this version")
