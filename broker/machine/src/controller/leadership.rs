@@ -1,5 +1,5 @@
-//! Who leads a partition after a broker came or went (Kafka's `PartitionChangeBuilder` and `generateLeaderAndIsrUpdates`,
-//! with eligible leader replicas off).
+//! Who leads a partition after a broker came or went (Kafka's `PartitionChangeBuilder` and `generateLeaderAndIsrUpdates`).
+//! Eligible leader replicas (KIP-966) that a log of Kafka holds are elected from; none are added, as with their feature off.
 
 use slipring_protocol::ids::{BrokerId, PartitionIndex};
 use slipring_protocol::metadata_records::{LeaderRecoveryState, MetadataRecord, PartitionChange};
@@ -47,22 +47,34 @@ impl Controller {
         if let Move::Leaves(broker) = movement {
             isr.retain(|&replica| replica != broker);
         }
+        let eligible = if isr.is_empty() { &partition.eligible_leaders[..] } else { &[] };
         let is_acceptable = |replica: &BrokerId| self.may_lead(movement, partition, *replica);
-        let is_clean = |replica: &BrokerId| isr.contains(replica) && is_acceptable(replica);
+        let is_clean = |replica: &BrokerId| {
+            (isr.contains(replica) || eligible.contains(replica)) && is_acceptable(replica)
+        };
         let replicas = || partition.replicas.iter().copied();
         let clean = partition.leader.filter(is_clean).or_else(|| replicas().find(is_clean));
-        let leader = clean.or_else(|| if unclean { replicas().find(is_acceptable) } else { None });
+        // Nobody is sure to have everything: the one who led last is the best there is.
+        let last_known = match &partition.last_known_eligible[..] {
+            [only] if isr.is_empty() && eligible.is_empty() => Some(*only).filter(is_acceptable),
+            _ => None,
+        };
+        let any = || if unclean { replicas().find(is_acceptable) } else { None };
+        let leader = clean.or(last_known).or_else(any);
 
         let mut change = PartitionChange { topic: topic.id, partition: index, ..PartitionChange::default() };
         if leader != partition.leader {
             change.leader = Some(leader.unwrap_or(NO_LEADER));
-            if clean.is_none() && leader.is_some() {
-                // From outside the ISR: what the others hold beyond it is lost, so they are out of it.
-                change.isr = leader.map(|leader| vec![leader]);
-                if partition.leader_recovery == LeaderRecoveryState::Recovered {
-                    change.leader_recovery = Some(LeaderRecoveryState::Recovering);
-                }
+        }
+        if let Some(leader) = leader.filter(|leader| !isr.contains(leader)) {
+            // From outside the ISR: it is alone in sync now. If it was not eligible either, what the others hold beyond it
+            // is lost.
+            change.isr = Some(vec![leader]);
+            if clean.is_none() && partition.leader_recovery == LeaderRecoveryState::Recovered {
+                change.leader_recovery = Some(LeaderRecoveryState::Recovering);
             }
+            change.elr = without(&partition.eligible_leaders, |id| clean.is_none() || id == leader);
+            change.last_known_elr = without(&partition.last_known_eligible, |_| true);
         }
         // An ISR never empties: the last ones in it are the ones that may lead again.
         if change.isr.is_none() && !isr.is_empty() && isr != partition.isr {
@@ -93,4 +105,10 @@ impl Controller {
             resources.iter().find_map(|resource| self.image.configs(resource)?.get(UNCLEAN_LEADER_ELECTION));
         set.map_or(self.config.unclean_leader_election, |value| value.trim().eq_ignore_ascii_case("true"))
     }
+}
+
+/// A list without some of its members, if any of them is in it.
+fn without(brokers: &[BrokerId], is_out: impl Fn(BrokerId) -> bool) -> Option<Vec<BrokerId>> {
+    let left: Vec<BrokerId> = brokers.iter().copied().filter(|&id| !is_out(id)).collect();
+    (left.len() < brokers.len()).then_some(left)
 }

@@ -4,7 +4,7 @@
 //!
 //! Behaviour, error codes and messages are those of Kafka's `QuorumController` and the managers behind it
 //! (`ReplicationControlManager`, `ClusterControlManager`, `ProducerIdControlManager`) at metadata.version 4.3-IV0, with
-//! eligible leader replicas off. Missing, for later work: heartbeats and broker sessions, AlterPartition, reassignment,
+//! eligible leader replicas off (those in a log of Kafka are honoured). Missing, for later work: heartbeats and broker sessions, AlterPartition, reassignment,
 //! elections on request, configs, features, quotas, ACLs.
 
 mod activate;

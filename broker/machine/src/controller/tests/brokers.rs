@@ -259,6 +259,42 @@ fn an_unclean_leader_is_taken_where_it_is_allowed() {
 }
 
 #[test]
+fn eligible_leaders_of_a_kafka_log_are_elected_from() {
+    // Eligible leaders, last known ones; then the election: leader, eligible and last known after it, recovering.
+    type Case = (&'static [i32], &'static [i32], (i32, &'static [i32], &'static [i32], bool));
+    let cases: [Case; 4] = [
+        (&[1, 2], &[2], (1, &[2], &[], false)),
+        (&[2], &[1], (-1, &[2], &[1], false)),
+        (&[], &[1], (1, &[], &[], true)),
+        (&[], &[1, 2], (-1, &[], &[1, 2], false)),
+    ];
+    for (eligible, last_known, (leader, eligible_after, last_known_after, recovering)) in cases {
+        let mut bench = Bench::with_brokers(&[1, 2]);
+        let assignments = vec![assignment(0, &[1, 2])];
+        bench.create(vec![NewTopic { partitions: -1, replication_factor: -1, assignments, ..topic("t") }]);
+        bench.fence(2);
+        bench.fence(1);
+        // As Kafka leaves a partition whose last replica stopped.
+        let stopped = PartitionChange {
+            topic: topic("t").id,
+            isr: Some(vec![]),
+            elr: Some(ids(eligible)),
+            last_known_elr: Some(ids(last_known)),
+            ..PartitionChange::default()
+        };
+        bench.take(&[stopped.into()]);
+        let epoch = bench.broker_ref(1).epoch;
+        bench.unfence(1, epoch);
+        let isr = if leader > 0 { vec![leader] } else { vec![] };
+        assert_eq!(bench.leadership("t", 0), (leader, if leader > 0 { 2 } else { 1 }, isr));
+        let partition = bench.partition("t", 0);
+        assert_eq!(partition.eligible_leaders, ids(eligible_after));
+        assert_eq!(partition.last_known_eligible, ids(last_known_after));
+        assert_eq!(partition.leader_recovery == LeaderRecoveryState::Recovering, recovering);
+    }
+}
+
+#[test]
 fn a_replica_in_a_lost_directory_does_not_lead() {
     let mut bench = Bench::with_brokers(&[1]);
     bench.create(vec![topic("t")]);
