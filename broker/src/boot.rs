@@ -1,7 +1,8 @@
 //! Start and stop of the broker, in named steps; stop is start in reverse. Runs on the main thread, which then only waits for
 //! signals.
 
-use std::collections::BTreeMap;
+pub mod directories;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,16 +11,14 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use slipring_protocol::ids::{Offset, PartitionIndex, TopicId, TopicIdPartition, TopicPartition};
-use slipring_storage::directory::{DataDirectory, DirectoryError, Expectation};
-use slipring_storage::disk::{DirectIo, Disk, UringDisk, block_on};
+use slipring_storage::directory::{DirectoryError, Expectation};
+use slipring_storage::disk::{Disk, UringDisk, block_on};
 use slipring_storage::error::StorageError;
-use slipring_storage::recovery::{DirectoryRecovery, recover_directory};
 use slipring_storage::store::StoreConfig;
 
+use self::directories::OpenDirectory;
 use crate::config::BrokerConfig;
 use crate::controller::boot::Seed;
-use crate::controller::metadata_log;
 use crate::metrics::{self, Metrics};
 use crate::net::listener::{self, Acceptor, ConnectionCounts, ListenerConfig};
 use crate::probe::{self, Host, ProbeError};
@@ -168,73 +167,10 @@ fn start_metrics(config: &BrokerConfig, metrics: &Arc<Metrics>) -> Result<(), Bo
     Ok(())
 }
 
-/// A data directory that is open, locked and recovered.
-pub struct OpenDirectory {
-    /// The directory.
-    pub directory: Arc<DataDirectory>,
-    /// What replaying its journals told.
-    pub recovered: Arc<DirectoryRecovery>,
-    /// The logs that were there at start, with the topic id that each says it has.
-    pub logs: Arc<BTreeMap<TopicPartition, Option<TopicId>>>,
-}
-
-impl OpenDirectory {
-    /// Whether a partition's log was there at start.
-    #[must_use]
-    pub fn has_log(&self, id: TopicIdPartition, topic: &Arc<str>) -> bool {
-        let partition = TopicPartition { topic: topic.clone(), partition: id.partition };
-        self.logs.get(&partition).is_some_and(|found| found.is_none_or(|found| found == id.topic_id))
-    }
-}
-
 fn open_directories(config: &BrokerConfig) -> Result<Vec<OpenDirectory>, BootError> {
     let ring = UringDisk::new(DISK_RING_ENTRIES).map_err(ProbeError::Ring)?;
     let disk = Disk::Uring(ring);
-    block_on(&disk, async {
-        let mut cluster_id = None;
-        let mut open = Vec::new();
-        for path in &config.log_dirs {
-            let expectation = Expectation::new(cluster_id.clone(), config.node_id);
-            let directory = DataDirectory::open(&disk, path, &expectation).await?;
-            cluster_id = Some(directory.cluster_id().to_owned());
-            if matches!(disk.direct_io(path).await, Ok(DirectIo::No)) {
-                tracing::warn!(
-                    directory = %path.display(),
-                    "no direct I/O here (tmpfs or overlay?): falling back to buffered writes, which are slower"
-                );
-            }
-            let began = Instant::now();
-            let recovered = recover_directory(&disk, &directory).await?;
-            tracing::info!(
-                directory = %path.display(),
-                clean = directory.is_clean(),
-                took_ms = began.elapsed().as_millis(),
-                "data directory open"
-            );
-            for lost in &recovered.lost {
-                tracing::error!(partition = %lost, "acknowledged data is lost: its log's directory is gone");
-            }
-            let scan = directory.scan(&disk).await?;
-            for damaged in &scan.damaged {
-                tracing::error!(directory = damaged.name, error = %damaged.error, "log can't be used");
-            }
-            let mut logs: BTreeMap<_, _> =
-                scan.partitions.into_iter().map(|found| (found.partition, found.topic_id)).collect();
-            if scan.metadata_log {
-                let partition =
-                    TopicPartition { topic: metadata_log::TOPIC.into(), partition: PartitionIndex(0) };
-                logs.insert(partition, Some(TopicId::CLUSTER_METADATA));
-            }
-            // From here on the directory is in use; a stop that is not clean shows.
-            directory.clear_clean(&disk).await?;
-            open.push(OpenDirectory {
-                directory: Arc::new(directory),
-                recovered: Arc::new(recovered),
-                logs: Arc::new(logs),
-            });
-        }
-        Ok(open)
-    })
+    block_on(&disk, directories::open(&disk, config, Expectation::new))
 }
 
 struct Running {
@@ -258,26 +194,19 @@ fn start_shards(
     let mut threads = Vec::new();
     for (mail, cpu) in mailboxes.into_iter().zip(probe::placement(host, shards)) {
         let own = mail.own();
-        let directories: Vec<_> = directories
-            .iter()
-            .map(|open| OpenDirectory {
-                directory: open.directory.clone(),
-                recovered: open.recovered.clone(),
-                logs: open.logs.clone(),
-            })
-            .collect();
+        let directories = directories.to_vec();
         let seed = ShardSeed {
             config: config.clone(),
             mail,
             store_config: store_config(config, shards, host),
             metrics: metrics.of_shard_later(own),
             validators: validators.clone(),
-            reporter: reporter.clone(),
             controller: (own == ShardId(0)).then(|| Seed { addresses: addresses.clone() }),
             directories,
         };
         let name = format!("core-{}", own.0);
-        let thread = uring::run_shard(&name, cpu, None, move || shard_main(seed))
+        let reporter = reporter.clone();
+        let thread = uring::run_shard(&name, cpu, None, move || shard_main(seed, reporter))
             .map_err(|error| BootError::Start("a core", error))?;
         threads.push(thread);
     }
@@ -374,11 +303,6 @@ fn close_directories(directories: &[OpenDirectory], cleanly: bool) {
     }
     let Ok(ring) = UringDisk::new(DISK_RING_ENTRIES) else { return };
     let disk = Disk::Uring(ring);
-    for open in directories {
-        let epoch = Offset(-1).0;
-        if let Err(error) = block_on(&disk, open.directory.mark_clean(&disk, epoch)) {
-            tracing::warn!(%error, "the clean mark could not be written: the next start recovers");
-        }
-    }
+    block_on(&disk, directories::mark_clean(&disk, directories));
     tracing::info!("stopped cleanly");
 }

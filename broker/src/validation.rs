@@ -18,10 +18,18 @@ const BUDGET_ON_HELPER: usize = 4 << 20;
 /// Batches that may wait for the helpers; connections beyond that wait to hand theirs in.
 const QUEUE_MAX: usize = 256;
 
-/// The way to the helper threads.
+/// Where long checks are done.
 #[derive(Clone)]
 pub struct Validators {
-    jobs: flume::Sender<Job>,
+    helpers: Helpers,
+}
+
+#[derive(Clone)]
+enum Helpers {
+    /// On threads that take jobs from here.
+    Threads(flume::Sender<Job>),
+    /// There are none: on the core, in slices.
+    None,
 }
 
 struct Job {
@@ -40,7 +48,13 @@ impl Validators {
             let queue = queue.clone();
             std::thread::Builder::new().name(format!("validate-{number}")).spawn(move || work(&queue))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { helpers: Helpers::Threads(jobs) })
+    }
+
+    /// Without helper threads: long checks yield to the core's other tasks. For the simulation, which knows no threads.
+    #[must_use]
+    pub const fn on_core() -> Self {
+        Self { helpers: Helpers::None }
     }
 
     /// Validates the records of one partition of a produce request.
@@ -67,9 +81,22 @@ impl Validators {
     }
 
     async fn check_on_helper(&self, check: Box<DeepCheck>) -> Result<CheckedBatch, InvalidBatch> {
+        let jobs = match &self.helpers {
+            Helpers::Threads(jobs) => jobs,
+            Helpers::None => return check_in_slices(check).await,
+        };
         let (verdict, answer) = flume::bounded(1);
-        self.jobs.send_async(Job { check, verdict }).await.expect("helpers live as long as the process");
+        jobs.send_async(Job { check, verdict }).await.expect("helpers live as long as the process");
         answer.recv_async().await.expect("a helper answers every job")
+    }
+}
+
+async fn check_in_slices(mut check: Box<DeepCheck>) -> Result<CheckedBatch, InvalidBatch> {
+    loop {
+        if let Progress::Done(verdict) = check.run(BUDGET_ON_CORE) {
+            return verdict;
+        }
+        runtime::yield_if_needed().await;
     }
 }
 

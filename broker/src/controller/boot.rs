@@ -14,7 +14,6 @@ use slipring_protocol::metadata_records::{Endpoint, FeatureRange};
 use slipring_storage::error::StorageError;
 use slipring_storage::log::LogConfig;
 use slipring_storage::store::{LogId, NewLog};
-use uuid::Uuid;
 
 use super::host::{ControllerHost, HostError};
 use super::metadata_log::{self, MetadataLog};
@@ -129,7 +128,7 @@ async fn register(shard: &Rc<Shard>, host: &mut ControllerHost, seed: &Seed) -> 
     let endpoints = endpoints(shard, seed);
     let activate = ActivateController {
         node_id: config.node_id,
-        incarnation_id: Uuid::new_v4(),
+        incarnation_id: runtime::random_id(),
         endpoints: endpoints.clone(),
         features: features.clone(),
         bootstrap_features: Vec::new(),
@@ -141,7 +140,7 @@ async fn register(shard: &Rc<Shard>, host: &mut ControllerHost, seed: &Seed) -> 
     let broker = RegisterBroker {
         broker_id: config.node_id,
         cluster_id: shard.view().cluster_id().to_owned(),
-        incarnation_id: Uuid::new_v4(),
+        incarnation_id: runtime::random_id(),
         endpoints,
         features,
         rack: config.rack.clone(),

@@ -90,7 +90,7 @@ impl ControllerHost {
                     Ok(answer) => _ = reply.send(answer),
                     Err(error) => {
                         tracing::error!(%error, "the controller can't go on: stopping this node");
-                        std::process::exit(1);
+                        runtime::end_node().await;
                     }
                 }
             }

@@ -14,12 +14,12 @@ use slipring_machine::controller::{
     TopicDefaults, check_topic_name,
 };
 use slipring_protocol::ids::{BrokerId, PartitionIndex, TopicId};
-use uuid::Uuid;
 
 use super::control;
 use crate::config::{TopicOverrides, describe, topic};
 use crate::net::connection::Closed;
 use crate::router::Request;
+use crate::runtime;
 use crate::runtime::conn::Piece;
 use crate::shard::Shard;
 
@@ -51,7 +51,7 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
 pub async fn create_automatically(shard: &Rc<Shard>, names: Vec<Arc<str>>) {
     let topics = names.iter().map(|name| NewTopic {
         name: name.to_string(),
-        id: TopicId(Uuid::new_v4()),
+        id: TopicId(runtime::random_id()),
         partitions: -1,
         replication_factor: -1,
         assignments: Vec::new(),
@@ -107,7 +107,7 @@ fn new_topic(shard: &Shard, asked: &CreatableTopic) -> NewTopic {
     let config_error = topic::validate(shard.config.values(), &wanted).err();
     NewTopic {
         name: asked.name.to_string(),
-        id: TopicId(Uuid::new_v4()),
+        id: TopicId(runtime::random_id()),
         partitions: asked.num_partitions,
         replication_factor: asked.replication_factor,
         assignments: asked

@@ -32,7 +32,7 @@ const RECEIVE_BYTES_MIN: usize = 64 << 10;
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
 
 /// Name of a connection on its shard; never reused while an answer may still be on its way to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
 /// Why a connection ends.

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slipring_protocol::ids::TimestampMs;
+use uuid::Uuid;
 
 use self::timers::TimerWheel;
 
@@ -120,9 +121,39 @@ pub async fn sleep(duration: Duration) {
     sleep_until(now().plus(duration)).await;
 }
 
-/// Lets other tasks run if this one has had its share; cheap otherwise.
+/// Lets other tasks run if this one has had its share; cheap otherwise. The simulation draws whether it has.
 pub async fn yield_if_needed() {
-    if matches!(&current().driver, Driver::Uring(_)) {
-        glommio::yield_if_needed().await;
+    #[cfg(feature = "sim")]
+    if let Driver::Sim(driver) = &current().driver {
+        return if driver.draw(2) == 0 {
+            futures_lite::future::yield_now().await
+        };
+    }
+    glommio::yield_if_needed().await;
+}
+
+/// A random number for what need not be secret; the simulation draws it from its seed.
+#[must_use]
+pub fn random() -> u64 {
+    let (high, low) = random_id().as_u64_pair();
+    high ^ low
+}
+
+/// A random id (UUID version 4); the simulation draws it from its seed.
+#[must_use]
+pub fn random_id() -> Uuid {
+    match &current().driver {
+        Driver::Uring(_) => Uuid::new_v4(),
+        #[cfg(feature = "sim")]
+        Driver::Sim(driver) => driver.random_id(),
+    }
+}
+
+/// Ends the node without another step: what it would do next can't be trusted.
+pub async fn end_node() -> std::convert::Infallible {
+    match &current().driver {
+        Driver::Uring(_) => std::process::exit(1),
+        #[cfg(feature = "sim")]
+        Driver::Sim(driver) => driver.end_node().await,
     }
 }

@@ -1,5 +1,6 @@
 //! A shard's start on its own thread: ring, stores, loops; on shard 0 also the controller, which publishes the first view.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use slipring_machine::image::MetadataImage;
@@ -8,7 +9,8 @@ use slipring_storage::store::{Store, StoreConfig};
 
 use super::message::Message;
 use super::{Shard, ShardParts, committer, pump};
-use crate::boot::{DISK_RING_ENTRIES, OpenDirectory, ShardReport};
+use crate::boot::directories::OpenDirectory;
+use crate::boot::{DISK_RING_ENTRIES, ShardReport};
 use crate::config::BrokerConfig;
 use crate::controller::boot::{Seed, start_controller};
 use crate::controller::view::ClusterView;
@@ -29,18 +31,15 @@ pub struct ShardSeed {
     pub metrics: ShardMetricsSeed,
     /// The helper threads.
     pub validators: Validators,
-    /// The way back to the main thread.
-    pub reporter: flume::Sender<(u16, ShardReport)>,
     /// On shard 0: what the controller starts from.
     pub controller: Option<Seed>,
     /// The data directories.
     pub directories: Vec<OpenDirectory>,
 }
 
-/// A shard's life.
-pub async fn shard_main(seed: ShardSeed) {
+/// A shard's life; it tells the main thread how it goes.
+pub async fn shard_main(seed: ShardSeed, reporter: flume::Sender<(u16, ShardReport)>) {
     let own = seed.mail.own().0;
-    let reporter = seed.reporter.clone();
     let ring = match UringDisk::new(DISK_RING_ENTRIES) {
         Ok(ring) => ring,
         Err(error) => return report(&reporter, own, ShardReport::Failed(error.to_string())),
@@ -53,12 +52,19 @@ pub async fn shard_main(seed: ShardSeed) {
     }
 }
 
-/// Starts the shard on any driver's disk, and runs it until it is told to stop. True when everything could be closed.
+async fn run(seed: ShardSeed, disk: Disk, report: impl Fn(ShardReport)) -> Result<bool, String> {
+    let shard = start(seed, disk).await?;
+    report(ShardReport::Ready);
+    shard.stopped.wait().await;
+    Ok(shard.closed_cleanly.get())
+}
+
+/// Starts a shard on any driver's disk; it serves until it is told to stop, and sets `stopped` then.
 ///
 /// # Errors
 /// Why it could not start.
-pub async fn run(seed: ShardSeed, disk: Disk, report: impl Fn(ShardReport)) -> Result<bool, String> {
-    let ShardSeed { config, mail, store_config, metrics, validators, controller, directories, .. } = seed;
+pub async fn start(seed: ShardSeed, disk: Disk) -> Result<Rc<Shard>, String> {
+    let ShardSeed { config, mail, store_config, metrics, validators, controller, directories } = seed;
     let core = u32::from(mail.own().0);
     let mut stores = Vec::with_capacity(directories.len());
     for open in &directories {
@@ -80,9 +86,7 @@ pub async fn run(seed: ShardSeed, disk: Disk, report: impl Fn(ShardReport)) -> R
     if let Some(seed) = controller {
         start_controller(&shard, seed).await.map_err(|error| error.to_string())?;
     }
-    report(ShardReport::Ready);
-    shard.stopped.wait().await;
-    Ok(shard.closed_cleanly.get())
+    Ok(shard)
 }
 
 fn report(reporter: &flume::Sender<(u16, ShardReport)>, core: u16, outcome: ShardReport) {

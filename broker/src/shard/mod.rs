@@ -10,7 +10,8 @@ pub mod stop;
 pub mod tokens;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use slipring_storage::store::Store;
 use self::calls::Calls;
 use self::message::{Message, ProducePart, ShardReply, ShardRequest, Token};
 use self::tokens::TokenTable;
-use crate::boot::OpenDirectory;
+use crate::boot::directories::OpenDirectory;
 use crate::config::BrokerConfig;
 use crate::controller::host::ControllerMailbox;
 use crate::controller::view::ClusterView;
@@ -30,7 +31,7 @@ use crate::handlers::init_producer_id::ProducerIds;
 use crate::handlers::produce::PendingProduce;
 use crate::metrics::ShardMetrics;
 use crate::net::connection::{self, Connection, ConnectionId};
-use crate::net::listener::Accepted;
+use crate::net::listener::{Accepted, ConnectionPermit};
 use crate::partition::Watch;
 use crate::partition::produce::{Produced, Waiter};
 use crate::partition::table::PartitionTable;
@@ -96,7 +97,7 @@ pub struct Shard {
     pub stopped: Signal,
     /// A task is at work on what a full mailbox refused.
     flush_retrying: Cell<bool>,
-    connections: RefCell<HashMap<ConnectionId, Rc<Connection>>>,
+    connections: RefCell<BTreeMap<ConnectionId, Rc<Connection>>>,
     connections_made: Cell<u64>,
     random: Cell<u64>,
     /// Connections with an answer that is not sent yet.
@@ -124,11 +125,6 @@ pub struct ShardParts {
     pub validators: Validators,
     /// This core's counters.
     pub metrics: ShardMetrics,
-}
-
-fn random_seed() -> u64 {
-    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-    high ^ low
 }
 
 impl Shard {
@@ -169,7 +165,7 @@ impl Shard {
             stores,
             directories,
             config,
-            random: Cell::new(random_seed()),
+            random: Cell::new(runtime::random()),
         })
     }
 
@@ -281,10 +277,14 @@ impl Shard {
 
     /// Takes over an accepted connection.
     pub fn accepted(self: &Rc<Self>, accepted: Accepted) {
+        self.serve(Conn::from_socket(accepted.socket), accepted.peer, accepted.permit);
+    }
+
+    /// Serves a connection of this shard's driver.
+    pub fn serve(self: &Rc<Self>, conn: Conn, peer: IpAddr, permit: ConnectionPermit) {
         self.connections_made.set(self.connections_made.get() + 1);
         let id = ConnectionId(self.connections_made.get());
-        let connection =
-            Connection::new(id, accepted.peer, Conn::from_socket(accepted.socket), accepted.permit);
+        let connection = Connection::new(id, peer, conn, permit);
         self.connections.borrow_mut().insert(id, connection.clone());
         self.metrics.connections.inc();
         runtime::spawn(Queue::Foreground, connection::serve(self.clone(), connection));
