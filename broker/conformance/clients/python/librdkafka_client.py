@@ -1,6 +1,7 @@
 """librdkafka through confluent-kafka: produce a file, or dump a topic by assignment."""
 
 import sys
+import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -20,6 +21,8 @@ def produce(args):
         "enable.idempotence": args.idempotent == "true" and args.acks == "all",
         "compression.type": args.codec,
         "linger.ms": 5,
+        # Without idempotence only one request in flight keeps the order when one is sent again.
+        "max.in.flight": 5 if args.acks == "all" else 1,
         "message.max.bytes": 1000000,
         "queue.buffering.max.kbytes": 65536,
         "on_delivery": on_delivery,
@@ -59,9 +62,13 @@ def consume(args):
     })
     consumer.assign([TopicPartition(args.topic, p, 0) for p in range(args.partitions)])
     open_partitions = set(range(args.partitions))
+    last_seen = time.monotonic()
     while open_partitions:
-        messages = consumer.consume(10000, timeout=30)
-        if not messages:
+        # It waits for all that it may give: little patience, so that the end is not waited for.
+        messages = consumer.consume(10000, timeout=0.2)
+        if messages:
+            last_seen = time.monotonic()
+        elif time.monotonic() - last_seen > 30:
             raise SystemExit(f"nothing for 30 s, partitions still open: {sorted(open_partitions)}")
         for message in messages:
             error = message.error()

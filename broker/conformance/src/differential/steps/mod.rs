@@ -1,0 +1,42 @@
+//! The scripts. Each section makes its own topics, and nothing in it depends on what a broker answers, ids excepted.
+
+mod api_versions;
+mod cluster;
+mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod fetch;
+mod fetch_sessions;
+mod idempotence;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod produce_invalid;
+mod wire;
+
+use super::session::Session;
+
+/// A section's steps.
+pub(crate) type Script = fn(&mut Session);
+
+/// The sections in their order.
+pub(crate) const SECTIONS: &[(&str, Script)] = &[
+    ("api-versions", api_versions::run),
+    ("wire", wire::run),
+    ("cluster", cluster::run),
+    ("metadata", metadata::run),
+    ("create-topics", create_topics::run),
+    ("create-partitions", create_partitions::run),
+    ("delete-topics", delete_topics::run),
+    ("configs", configs::run),
+    ("produce", produce::run),
+    ("produce-invalid", produce_invalid::run),
+    ("idempotence", idempotence::run),
+    ("fetch", fetch::run),
+    ("fetch-sessions", fetch_sessions::run),
+    ("list-offsets", list_offsets::run),
+];
+
+/// Topics of scripts hold records of long ago.
+const FOR_EVER: (&str, &str) = ("retention.ms", "-1");

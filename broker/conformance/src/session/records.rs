@@ -1,0 +1,39 @@
+//! Record batches as a tree: every header field, whether the checksum holds, and the record area by size and checksum.
+
+use serde_json::{Value, json};
+use slipring_protocol::batch::{Batches, crc_ok};
+
+/// The batches of a fetched record set. A cut one at the end is told apart.
+pub(crate) fn describe(bytes: &[u8]) -> Value {
+    let mut batches = Batches::new(bytes);
+    let mut list = Vec::new();
+    for batch in batches.by_ref() {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                list.push(json!({ "broken": error.to_string() }));
+                break;
+            }
+        };
+        let header = batch.header;
+        let area = batch.bytes.get(61..).unwrap_or_default();
+        list.push(json!({
+            "base_offset": header.base_offset.0,
+            "batch_length": header.batch_length,
+            "partition_leader_epoch": header.leader_epoch.0,
+            "crc": header.crc,
+            "crc_ok": crc_ok(batch.bytes),
+            "attributes": header.attributes,
+            "last_offset_delta": header.last_offset_delta,
+            "base_timestamp": header.base_timestamp.0,
+            "max_timestamp": header.max_timestamp.0,
+            "producer_id": header.producer_id.0,
+            "producer_epoch": header.producer_epoch.0,
+            "base_sequence": header.base_sequence.0,
+            "record_count": header.record_count,
+            "area_bytes": area.len(),
+            "area_crc": crc32c::crc32c(area),
+        }));
+    }
+    json!({ "batches": list, "bytes_of_a_cut_batch": batches.rest() })
+}
