@@ -155,15 +155,12 @@ impl Connection {
         self.progress.wait_until(condition).await;
     }
 
-    /// Waits until another produce may join those that wait for their commit.
-    async fn room_for_produce(&self) {
-        let condition = || {
-            self.ended.get()
-                || (self.responses.borrow().waiting() < PLACES_MAX
-                    && self.in_flight_bytes.get() < IN_FLIGHT_BYTES_MAX
-                    && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
-        };
-        self.progress.wait_until(condition).await;
+    /// Whether another produce may join those that wait for their commit.
+    fn has_room_for_produce(&self) -> bool {
+        self.ended.get()
+            || (self.responses.borrow().waiting() < PLACES_MAX
+                && self.in_flight_bytes.get() < IN_FLIGHT_BYTES_MAX
+                && self.outgoing.borrow().bytes() <= UNSENT_BYTES_MAX)
     }
 }
 
@@ -238,7 +235,11 @@ async fn handle_frames(
 async fn handle_frame(shard: &Rc<Shard>, connection: &Rc<Connection>, frame: Bytes) -> Result<(), Closed> {
     let (header, body) = RequestHeader::parse(&frame).map_err(|error| Closed::Protocol(error.to_string()))?;
     if header.key == ApiKey::Produce as i16 {
-        connection.room_for_produce().await;
+        if !connection.has_room_for_produce() {
+            // What this waits for must be under way.
+            shard.end_turn();
+            connection.progress.wait_until(|| connection.has_room_for_produce()).await;
+        }
         return handlers::produce::handle(shard, connection, &header, body).await;
     }
     if connection.responses.borrow().waiting() > 0 {

@@ -3,7 +3,7 @@
 //! single-threaded simulation with virtual time. Nothing else in the broker names glommio.
 //!
 //! Rules that the published glommio needs are kept here, each where it applies:
-//! a periodic timer on every shard (`uring::run_shard`), tasks never cancelled (`spawn` returns nothing to drop), one timer
+//! a periodic wake-up of every shard (`ticker`), tasks never cancelled (`spawn` returns nothing to drop), one timer
 //! wheel instead of a kernel timer per wait (`timers`), raw non-blocking socket calls with glommio only to wait (`conn`).
 
 pub mod conn;
@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod ticker;
 pub mod timers;
 pub mod uring;
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use super::Instant;
 
-/// How fine the wheel is. It is also the longest that a shard sleeps: glommio can park with runnable tasks (GLOMMIO 1.4),
-/// and this bounds for how long.
+/// How fine the wheel is; also how long a shard can oversleep (`ticker`).
 pub const TICK: Duration = Duration::from_millis(2);
 const TICK_US: u64 = 2_000;
 /// Slots of one turn of the wheel: about a second. Later deadlines go round more than once.

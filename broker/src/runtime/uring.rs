@@ -11,8 +11,8 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle}
 use slipring_protocol::ids::TimestampMs;
 use slipring_storage::disk::UringDisk;
 
-use super::timers::{TICK, TimerWheel};
-use super::{Driver, Instant, Queue, Runtime, enter};
+use super::timers::TimerWheel;
+use super::{Driver, Instant, Queue, Runtime, enter, ticker};
 
 /// How long a task may run before glommio looks at its rings again. Its default of 100 ms would make a busy shard deaf to
 /// its mailbox; values below 250 us make its park-with-runnable-tasks race likely (GLOMMIO 1.3, 1.4).
@@ -96,16 +96,7 @@ where
             let driver = UringDriver { origin: process_start(), background };
             let runtime = Rc::new(Runtime { driver: Driver::Uring(driver), timers: TimerWheel::new() });
             enter(runtime.clone());
-            // The wheel's tick is also the periodic timer that bounds a lost wake-up (GLOMMIO 8, rule 1).
-            glommio::spawn_local(async move {
-                loop {
-                    glommio::timer::sleep(TICK).await;
-                    #[cfg_attr(not(feature = "sim"), allow(irrefutable_let_patterns))]
-                    let Driver::Uring(driver) = &runtime.driver else { return };
-                    runtime.timers.advance(driver.now());
-                }
-            })
-            .detach();
+            glommio::spawn_local(ticker::tick(runtime)).detach();
             body().await;
         });
         Ok(())
