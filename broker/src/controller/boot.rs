@@ -48,10 +48,7 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     let mut damaged = None;
     metadata_log::replay(shard, &store, log, |offset, epoch, record| {
         if damaged.is_none() {
-            match image.apply(&[record], offset, epoch) {
-                Ok((next, _)) => image = next,
-                Err(error) => damaged = Some(error),
-            }
+            damaged = image.replay(&[record], offset, epoch).err();
         }
     })
     .await?;

@@ -255,6 +255,10 @@ async fn validate(
     }
     let checked = shard.validators.check(&records, version, &topic.settings.batch_rules()).await;
     let batch = checked.map_err(|invalid| invalid_batch(shard, topic, invalid))?;
+    if batch.header().is_transactional() {
+        // No transaction can be open: nobody coordinates any.
+        return Err(refused(ErrorCode::InvalidTxnState));
+    }
     Ok((owner, TopicIdPartition { topic_id: topic.id, partition: index }, batch))
 }
 
