@@ -101,6 +101,14 @@ pub fn wall_clock() -> TimestampMs {
     }
 }
 
+/// Says that this shard has work under way, so that its timers are looked at often.
+pub fn beat() {
+    #[cfg_attr(not(feature = "sim"), allow(irrefutable_let_patterns))]
+    if let Driver::Uring(driver) = &current().driver {
+        driver.beat();
+    }
+}
+
 /// Starts a task on this shard. It can't be cancelled: glommio leaks a task that is dropped while pending (GLOMMIO 0b),
 /// so every task ends by itself, when its signal or channel tells it to.
 pub fn spawn(queue: Queue, future: impl Future<Output = ()> + 'static) {

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::os::fd::FromRawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle}
 use slipring_protocol::ids::TimestampMs;
 use slipring_storage::disk::UringDisk;
 
+use super::ticker::Pulse;
 use super::timers::TimerWheel;
 use super::{Driver, Instant, Queue, Runtime, enter, ticker};
 
@@ -27,11 +29,16 @@ const IO_MEMORY: usize = 64 << 10;
 pub(crate) struct UringDriver {
     origin: std::time::Instant,
     background: TaskQueueHandle,
+    pulse: Arc<Pulse>,
 }
 
 impl UringDriver {
     pub(crate) fn now(&self) -> Instant {
         Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn beat(&self) {
+        self.pulse.beat();
     }
 
     pub(crate) fn spawn(&self, queue: Queue, future: impl Future<Output = ()> + 'static) {
@@ -93,10 +100,11 @@ where
                 Latency::NotImportant,
                 "background",
             );
-            let driver = UringDriver { origin: process_start(), background };
+            let pulse = Arc::new(Pulse::default());
+            let driver = UringDriver { origin: process_start(), background, pulse: pulse.clone() };
             let runtime = Rc::new(Runtime { driver: Driver::Uring(driver), timers: TimerWheel::new() });
             enter(runtime.clone());
-            glommio::spawn_local(ticker::tick(runtime)).detach();
+            glommio::spawn_local(ticker::tick(runtime, pulse)).detach();
             body().await;
         });
         Ok(())

@@ -262,6 +262,7 @@ impl Shard {
     /// Ends a turn: sends what it answered, one send per connection; posts what it has for other cores, one batch per
     /// core; and sets the committers going on what it staged.
     pub fn end_turn(self: &Rc<Self>) {
+        runtime::beat();
         for connection in self.answered.take() {
             connection.flush();
         }
