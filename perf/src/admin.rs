@@ -93,7 +93,9 @@ impl Admin {
         loop {
             match self.offsets(topic, End::Latest) {
                 Ok(_) => return Ok(()),
-                Err(PerfError::Broker { error, .. }) if retried(error) && start.elapsed() < LEADERS_WITHIN => {
+                Err(PerfError::Broker { error, .. })
+                    if retried(error) && start.elapsed() < LEADERS_WITHIN =>
+                {
                     thread::sleep(Duration::from_millis(10));
                 }
                 Err(error) => return Err(error),
@@ -121,14 +123,12 @@ impl Admin {
             End::Latest => -1,
             End::Earliest => -2,
         };
-        let partition = |index| {
-            ListOffsetsPartition::default().with_partition_index(index).with_timestamp(timestamp)
-        };
+        let partition =
+            |index| ListOffsetsPartition::default().with_partition_index(index).with_timestamp(timestamp);
         let asked = ListOffsetsTopic::default()
             .with_name(topic_name(&topic.name))
             .with_partitions((0..topic.partitions as i32).map(partition).collect());
-        let request =
-            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
         let answer = self.client.call(7, &request).doing("list offsets")?;
         let mut offsets = vec![None; topic.partitions];
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {

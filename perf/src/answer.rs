@@ -34,8 +34,7 @@ impl ProduceAnswer {
             partitions: (0..partitions as i32).map(good).collect(),
             ..ProduceTopicResponse::default()
         };
-        let answer =
-            ProduceResponse { topics: [topic].into_iter().collect(), ..ProduceResponse::default() };
+        let answer = ProduceResponse { topics: [topic].into_iter().collect(), ..ProduceResponse::default() };
         let mut body = Vec::new();
         answer.encode(PRODUCE_VERSION, &mut body)?;
         let first = body.len() - TAIL_BYTES - partitions * PARTITION_BYTES;

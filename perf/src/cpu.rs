@@ -35,7 +35,8 @@ impl Sample {
     /// When `/proc` cannot be read: the broker is gone.
     pub(crate) fn take(broker_pid: Option<u32>) -> Result<Self, PerfError> {
         let generator = process_time("self").doing("read the generator's processor time")?;
-        let broker = broker_pid.map(|pid| process_time(&pid.to_string()).doing("read the broker's processor time"));
+        let broker =
+            broker_pid.map(|pid| process_time(&pid.to_string()).doing("read the broker's processor time"));
         let stat = fs::read_to_string("/proc/stat").doing("read /proc/stat")?;
         let busy = parse_busy(&stat).ok_or_else(|| malformed("/proc/stat")).doing("read /proc/stat")?;
         Ok(Self { at: Instant::now(), generator, broker: broker.transpose()?, busy: ticks(busy) })

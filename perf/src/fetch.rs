@@ -77,7 +77,8 @@ pub(crate) fn run(target: &Target, spec: &FetchSpec) -> Result<Outcome, PerfErro
     let each = spec.megabytes * 1_000_000 / spec.partitions as u64;
     let filled = fill(target, &topic, &spec.batch, each)?;
     let ends = admin.offsets(&topic, End::Latest)?;
-    let run = Run { target, spec, topic: &topic, ends, batch_records: i64::from(filled.0), batch_bytes: filled.1 };
+    let run =
+        Run { target, spec, topic: &topic, ends, batch_records: i64::from(filled.0), batch_bytes: filled.1 };
     let (pass, latency, usage) = run.go()?;
     let mut figures = Figures::default();
     figures.put_work(pass, &usage);
@@ -153,7 +154,8 @@ impl Run<'_> {
             while next < end {
                 let after = reader.fetch(self, &mut template, next)?;
                 if after <= next || after > end {
-                    let text = format!("partition {partition} goes on to {after} after {next}, its end is {end}");
+                    let text =
+                        format!("partition {partition} goes on to {after} after {next}, its end is {end}");
                     return Err(PerfError::Wrong(text));
                 }
                 next = after;

@@ -4,11 +4,13 @@
 mod admin;
 mod answer;
 mod batch;
+mod compare;
 mod cpu;
 mod error;
 mod fetch;
 mod frames;
 mod latency;
+mod machine;
 mod paced;
 mod poll;
 mod produce;
@@ -27,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
 use admin::Admin;
+use compare::{CompareArgs, TableArgs};
 use error::PerfError;
 use fetch::FetchSpec;
 use paced::PacedSpec;
@@ -51,6 +54,10 @@ enum Command {
     Paced(RunArgs<PacedSpec>),
     /// Reads a topic again and again.
     Fetch(RunArgs<FetchSpec>),
+    /// Side by side: Slipring and Apache Kafka in alternating rounds on this machine.
+    Compare(CompareArgs),
+    /// The table of an earlier comparison.
+    Table(TableArgs),
     /// A broker that stores nothing, to find the generator's own limit with `produce`.
     Sink {
         /// Port on 127.0.0.1.
@@ -88,6 +95,8 @@ fn main() -> ExitCode {
         Command::Produce(args) => run(Workload::Produce(args.spec), &args.run),
         Command::Paced(args) => run(Workload::Paced(args.spec), &args.run),
         Command::Fetch(args) => run(Workload::Fetch(args.spec), &args.run),
+        Command::Compare(args) => compare::run(&args),
+        Command::Table(args) => compare::print(&args),
         Command::Sink { port } => sink::serve(port),
     };
     match outcome {

@@ -70,14 +70,19 @@ pub(crate) fn run(target: &Target, spec: &PacedSpec) -> Result<Outcome, PerfErro
     let mut admin = Admin::connect(target.broker)?;
     let topic = admin.create_topic(&format!("perf-paced-{}", unique()), 1)?;
     let before = admin.offsets(&topic, End::Latest)?;
-    let batch = BatchSpec { record_bytes: spec.record_bytes, batch_bytes: 0, records_per_batch: spec.records_per_batch }
-        .encode(now());
+    let batch = BatchSpec {
+        record_bytes: spec.record_bytes,
+        batch_bytes: 0,
+        records_per_batch: spec.records_per_batch,
+    }
+    .encode(now());
     let wrong = |error| PerfError::Unfit(format!("encode the request: {error}"));
     let template = ProduceTemplate::new(topic.id, -1, 1, batch.clone()).map_err(wrong)?;
     let limits = FetchLimits { max_wait_ms: FETCH_WAIT_MS, max_bytes: FETCH_BYTES };
     let fetch = FetchTemplate::new(topic.id, 0, limits).map_err(wrong)?;
     let answer = ProduceAnswer::new(topic.id, 1).map_err(wrong)?;
-    let run = Run { target, spec, topic: &topic, batch, fetch, answer, first: before[0], pace: Pace::new(spec) };
+    let run =
+        Run { target, spec, topic: &topic, batch, fetch, answer, first: before[0], pace: Pace::new(spec) };
     let (seen, usage) = run.go(template)?;
     verify::count(&mut admin, &topic, &before, run.pace.total * u64::from(spec.records_per_batch), false)?;
     let mut figures = Figures::default();
@@ -249,7 +254,8 @@ impl Run<'_> {
     /// Takes batches in order: each must be the one that was sent next, undamaged.
     fn take(&self, records: &[u8], number: &mut u64, next: &mut i64) -> Result<(), PerfError> {
         for batch in Batches::new(records) {
-            let batch = batch.map_err(|error| PerfError::Wrong(format!("batch at offset {next}: {error}")))?;
+            let batch =
+                batch.map_err(|error| PerfError::Wrong(format!("batch at offset {next}: {error}")))?;
             dense(batch.header.base_offset.0, next, self.batch.records)?;
             if !crc_ok(batch.bytes) || self.batch.number_of(batch.bytes) != Some(*number) {
                 let text = format!("at offset {next} of {} comes not request {number}", self.topic.name);
@@ -287,10 +293,7 @@ fn dense(base: i64, next: &mut i64, records: u32) -> Result<(), PerfError> {
     Ok(())
 }
 
-fn write_pieces<'a>(
-    mut stream: &TcpStream,
-    pieces: impl Iterator<Item = &'a [u8]>,
-) -> std::io::Result<()> {
+fn write_pieces<'a>(mut stream: &TcpStream, pieces: impl Iterator<Item = &'a [u8]>) -> std::io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = pieces.map(IoSlice::new).collect();
     let mut slices = slices.as_mut_slice();
     while !slices.is_empty() {

@@ -88,8 +88,7 @@ impl Poller {
 /// Of the connection.
 pub(crate) fn discard(stream: &TcpStream, len: usize) -> io::Result<usize> {
     // SAFETY: with MSG_TRUNC a TCP socket writes nothing to the buffer, so it may be null.
-    let received =
-        unsafe { libc::recv(stream.as_raw_fd(), std::ptr::null_mut(), len, libc::MSG_TRUNC) };
+    let received = unsafe { libc::recv(stream.as_raw_fd(), std::ptr::null_mut(), len, libc::MSG_TRUNC) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 

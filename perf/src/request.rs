@@ -48,7 +48,8 @@ impl ProduceTemplate {
         batch: EncodedBatch,
     ) -> Result<Self, WireError> {
         let shared = Bytes::copy_from_slice(&batch.bytes);
-        let partition = |index| ProducePartition { index: PartitionIndex(index), records: Some(shared.clone()) };
+        let partition =
+            |index| ProducePartition { index: PartitionIndex(index), records: Some(shared.clone()) };
         let topic = ProduceTopic {
             topic_id: topic,
             partitions: (0..partitions as i32).map(partition).collect(),
@@ -69,7 +70,8 @@ impl ProduceTemplate {
         let (_, body) = RequestHeader::parse(&whole.slice(frame::LENGTH_BYTES..))?;
         let request = ProduceRequest::decode(PRODUCE_VERSION, body)?;
         let (mut image, mut places, mut copied) = (Vec::new(), Vec::new(), 0);
-        for records in request.topics[0].partitions.iter().filter_map(|partition| partition.records.as_ref()) {
+        for records in request.topics[0].partitions.iter().filter_map(|partition| partition.records.as_ref())
+        {
             // The decoder hands out slices of the frame itself.
             let batch_at = records.as_ptr().addr() - whole.as_ptr().addr();
             image.extend_from_slice(&whole[copied..batch_at]);
@@ -154,8 +156,7 @@ impl FetchTemplate {
     /// # Errors
     /// When the codec refuses it.
     pub(crate) fn new(topic: TopicId, partition: i32, limits: FetchLimits) -> Result<Self, WireError> {
-        let partition =
-            FetchPartition::new(PartitionIndex(partition), Offset(OFFSET_MARK), limits.max_bytes);
+        let partition = FetchPartition::new(PartitionIndex(partition), Offset(OFFSET_MARK), limits.max_bytes);
         let topic = FetchTopic { topic_id: topic, partitions: vec![partition], ..FetchTopic::default() };
         let request = FetchRequest {
             max_wait_ms: limits.max_wait_ms,
@@ -243,7 +244,10 @@ mod tests {
             let encoded = spec.encode(TimestampMs(1));
             let batch = encoded.bytes.clone();
             let template = ProduceTemplate::new(TOPIC, -1, partitions, encoded).unwrap();
-            assert_eq!((template.partitions(), template.batch_bytes()), (partitions, partitions * batch.len()));
+            assert_eq!(
+                (template.partitions(), template.batch_bytes()),
+                (partitions, partitions * batch.len())
+            );
             let mut image = template.image();
             let indexes = |from: i32| from..from + partitions as i32;
             for number in [0_u64, 7, 1 << 31] {
@@ -271,7 +275,10 @@ mod tests {
         template.batch_mut().set_number(5);
         let (_, body) = parse(&whole(&template, &template.image()));
         let request = ProduceRequest::decode(PRODUCE_VERSION, body).unwrap();
-        assert_eq!(template.batch().number_of(request.topics[0].partitions[0].records.as_ref().unwrap()), Some(5));
+        assert_eq!(
+            template.batch().number_of(request.topics[0].partitions[0].records.as_ref().unwrap()),
+            Some(5)
+        );
     }
 
     #[test]

@@ -124,8 +124,10 @@ impl Client {
 /// Answers a request of which at least the first bytes are here; none for one that is not understood.
 fn answer(request: &[u8], log: &mut Log, out: &mut Vec<u8>) -> Option<()> {
     // The first two bytes are the key.
-    let shown = if request.starts_with(&ApiKey::Produce.code().to_be_bytes()) { HEAD_BYTES } else { usize::MAX };
-    let (header, body) = RequestHeader::parse(&Bytes::copy_from_slice(&request[..request.len().min(shown)])).ok()?;
+    let shown =
+        if request.starts_with(&ApiKey::Produce.code().to_be_bytes()) { HEAD_BYTES } else { usize::MAX };
+    let (header, body) =
+        RequestHeader::parse(&Bytes::copy_from_slice(&request[..request.len().min(shown)])).ok()?;
     let start = header.begin_response(out);
     match header.api.key {
         ApiKey::Produce => produce(&header, &body, log, out)?,
@@ -145,9 +147,7 @@ fn answer(request: &[u8], log: &mut Log, out: &mut Vec<u8>) -> Option<()> {
             let request: CreateTopicsRequest = bounds::decode(header.version, body).ok()?;
             let topic = request.topics.first()?;
             log.ends = vec![0; usize::try_from(topic.num_partitions).ok()?];
-            let made = CreatableTopicResult::default()
-                .with_name(topic.name.clone())
-                .with_topic_id(TOPIC.0);
+            let made = CreatableTopicResult::default().with_name(topic.name.clone()).with_topic_id(TOPIC.0);
             let answer = CreateTopicsResponse::default().with_topics(vec![made]);
             bounds::encode(header.api.key, header.version, &answer, out).ok()?;
         }
@@ -241,7 +241,8 @@ mod tests {
             let topic = Admin::connect(target.broker).unwrap().create_topic("filled", 5).unwrap();
             let (records, bytes) = produce::fill(&target, &topic, &batch, 3_000_000).unwrap();
             let batches = 3_000_000_u64.div_ceil(bytes as u64) * 5;
-            let ends = Admin::connect(target.broker).unwrap().offsets(&topic, crate::admin::End::Latest).unwrap();
+            let ends =
+                Admin::connect(target.broker).unwrap().offsets(&topic, crate::admin::End::Latest).unwrap();
             assert_eq!(ends.iter().sum::<i64>() as u64, batches * u64::from(records));
         }
         let outcome = produce::run(&target, &spec(BatchSpec::single(20), -1)).unwrap();

@@ -124,7 +124,8 @@ mod tests {
     fn log(bases: &[i64]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for &base in bases {
-            let mut batch = BatchSpec { records_per_batch: 3, ..BatchSpec::single(10) }.encode(TimestampMs(1)).bytes;
+            let mut batch =
+                BatchSpec { records_per_batch: 3, ..BatchSpec::single(10) }.encode(TimestampMs(1)).bytes;
             patch_base_offset_and_epoch(&mut batch, Offset(base), LeaderEpoch(0));
             bytes.extend(batch);
         }

@@ -100,7 +100,12 @@ impl Connection {
     }
 
     /// Starts what there is room for, and sends what the socket takes.
-    pub(super) fn send(&mut self, template: &ProduceTemplate, now: Instant, more: bool) -> io::Result<Output> {
+    pub(super) fn send(
+        &mut self,
+        template: &ProduceTemplate,
+        now: Instant,
+        more: bool,
+    ) -> io::Result<Output> {
         loop {
             if more {
                 self.start(template, now);
@@ -127,7 +132,8 @@ impl Connection {
             let slot = (self.started % room) as usize;
             let partitions = &self.expected.partitions;
             let cursor = self.cursor;
-            let chosen = (0..template.partitions()).map(|step| partitions[(cursor + step) % partitions.len()]);
+            let chosen =
+                (0..template.partitions()).map(|step| partitions[(cursor + step) % partitions.len()]);
             template.address(&mut self.images[slot], self.started, chosen);
             self.cursor = (cursor + template.partitions()) % partitions.len();
             self.begun[slot] = now;
