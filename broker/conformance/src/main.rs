@@ -59,6 +59,9 @@ enum Run {
         /// Only sections whose name begins with this text.
         #[arg(long)]
         only: Option<String>,
+        /// Every difference, not one line for each kind.
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -100,10 +103,11 @@ fn run(arguments: Arguments) -> io::Result<bool> {
                 only,
             })
         }
-        Run::Differential { target, only } => differential::run(&differential::Settings {
+        Run::Differential { target, only, all } => differential::run(&differential::Settings {
             launcher: launcher(Duration::from_secs(1200)),
             left: target,
             only,
+            shows_all: all,
         }),
     }
 }

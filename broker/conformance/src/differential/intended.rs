@@ -7,30 +7,33 @@ use super::diff::Difference;
 pub(crate) struct Intended {
     step: String,
     path: String,
+    ours: String,
     pub(crate) reason: String,
 }
 
-/// Reads the list: `step | path | reason`, `*` stands for anything, `#` begins a comment.
+/// Reads the list: `step | path | our value | reason`, `*` stands for anything, `#` begins a comment.
 pub(crate) fn load() -> Vec<Intended> {
     let lines = include_str!("intended.txt").lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let mut parts = line.splitn(3, " | ").map(|part| part.trim().to_owned());
-            let mut part = || parts.next().expect("intended.txt: step | path | reason");
-            Intended { step: part(), path: part(), reason: part() }
+            let mut parts = line.splitn(4, " | ").map(|part| part.trim().to_owned());
+            let mut part = || parts.next().expect("intended.txt: step | path | our value | reason");
+            Intended { step: part(), path: part(), ours: part(), reason: part() }
         })
         .collect()
 }
 
 impl Intended {
     pub(crate) fn covers(&self, difference: &Difference) -> bool {
-        matches_pattern(&self.step, &difference.step) && matches_pattern(&self.path, &difference.path)
+        matches_pattern(&self.step, &difference.step)
+            && matches_pattern(&self.path, &difference.path)
+            && matches_pattern(&self.ours, &difference.left)
     }
 
     /// The line without its reason.
     pub(crate) fn pattern(&self) -> String {
-        format!("{} | {}", self.step, self.path)
+        format!("{} | {} | {}", self.step, self.path, self.ours)
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use crate::say;
 use crate::target::{Launcher, TargetKind};
+use diff::Difference;
 use session::{Session, Step};
 
 /// What to compare.
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) left: TargetKind,
     /// Only sections whose name begins with this.
     pub(crate) only: Option<String>,
+    /// Prints every difference, not one line for each kind.
+    pub(crate) shows_all: bool,
 }
 
 /// Runs the session on both sides; true when every difference is a listed one.
@@ -36,19 +39,17 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
     let (differences, fields) = diff::compare(&left, &right);
     let list = intended::load();
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut open = 0;
-    let mut last_step = "";
+    let mut open = Vec::new();
     for difference in &differences {
-        if let Some(index) = list.iter().position(|intended| intended.covers(difference)) {
-            *counts.entry(index).or_default() += 1;
-            continue;
+        match list.iter().position(|intended| intended.covers(difference)) {
+            Some(index) => *counts.entry(index).or_default() += 1,
+            None => open.push(difference),
         }
-        open += 1;
-        if last_step != difference.step {
-            say(format_args!("{}", difference.step));
-            last_step = &difference.step;
-        }
-        say(format_args!("    {}: {}  kafka: {}", difference.path, difference.left, difference.right));
+    }
+    if settings.shows_all {
+        tell_all(&open)
+    } else {
+        tell_kinds(&open)
     }
     for (index, intended) in list.iter().enumerate() {
         match counts.get(&index) {
@@ -62,15 +63,54 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
         }
     }
     let listed: usize = counts.values().sum();
-    let steps = right.len();
+    let (steps, others) = (right.len(), open.len());
     say(format_args!(
-        "differential: {steps} steps, {fields} fields, {listed} listed differences, {open} others"
+        "differential: {steps} steps, {fields} fields, {listed} listed differences, {others} others"
     ));
-    Ok(open == 0)
+    Ok(open.is_empty())
 }
 
+fn tell_all(differences: &[&Difference]) {
+    let mut last_step = "";
+    for difference in differences {
+        if last_step != difference.step {
+            say(format_args!("{}", difference.step));
+            last_step = &difference.step;
+        }
+        say(format_args!("    {}: {}  kafka: {}", difference.path, difference.left, difference.right));
+    }
+}
+
+/// One line for all differences of a section at the same field with the same values.
+fn tell_kinds(differences: &[&Difference]) {
+    let mut kinds: BTreeMap<(&str, String, String, String), Vec<&str>> = BTreeMap::new();
+    for difference in differences {
+        let section = difference.step.split('/').next().unwrap_or_default();
+        let parts = difference.path.split('[');
+        let path: String = parts.map(|part| part.split_once(']').map_or(part, |label| label.1)).collect();
+        let kind = (section, path, without_content(&difference.left), without_content(&difference.right));
+        kinds.entry(kind).or_default().push(&difference.step);
+    }
+    for ((section, path, left, right), steps) in kinds {
+        say(format_args!("{section}: {path}: {left}  kafka: {right}"));
+        for step in steps.iter().take(EXAMPLES_MAX) {
+            say(format_args!("    {step}"));
+        }
+        if steps.len() > EXAMPLES_MAX {
+            say(format_args!("    and {} more", steps.len() - EXAMPLES_MAX));
+        }
+    }
+}
+
+/// Of a whole structure on one side only it counts that it is there.
+fn without_content(value: &str) -> String {
+    if value.starts_with('{') { "(present)".to_owned() } else { value.to_owned() }
+}
+
+const EXAMPLES_MAX: usize = 4;
+
 fn trace(settings: &Settings, kind: TargetKind, name: &str) -> io::Result<Vec<Step>> {
-    let broker = settings.launcher.start(kind, name, &[])?;
+    let broker = settings.launcher.start(kind, name, REFEREES_SETTINGS)?;
     let mut session = Session::new(broker.address, &settings.launcher.work.join(name));
     for (name, script) in steps::SECTIONS {
         if settings.only.as_ref().is_none_or(|only| name.starts_with(only.as_str())) {
@@ -93,3 +133,13 @@ fn trace(settings: &Settings, kind: TargetKind, name: &str) -> io::Result<Vec<St
     fs::write(settings.launcher.work.join(format!("{name}.trace")), text)?;
     Ok(steps)
 }
+
+/// What `scripts/referee` sets for one node, so that both brokers tell the same settings.
+const REFEREES_SETTINGS: &[(&str, &str)] = &[
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("group.initial.rebalance.delay.ms", "0"),
+];

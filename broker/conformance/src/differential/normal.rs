@@ -27,7 +27,7 @@ impl Normaliser {
         match tree {
             Value::Array(items) => items.iter_mut().for_each(|item| self.normalise(item)),
             Value::Object(fields) => {
-                normalise_crc(fields);
+                self.normalise_crc(fields);
                 if let (Some(Value::String(name)), Some(Value::String(id))) =
                     (fields.get("name"), fields.get("topic_id"))
                 {
@@ -56,6 +56,16 @@ impl Normaliser {
         }
     }
 
+    /// A batch with a time or a producer id of the broker's own has a checksum of its own.
+    fn normalise_crc(&self, fields: &mut Map<String, Value>) {
+        let number = |name| fields.get(name).and_then(Value::as_i64);
+        let is_timed = ["max_timestamp", "base_timestamp"].into_iter().filter_map(number).any(is_about_now);
+        let is_produced = number("producer_id").is_some_and(is_given_out);
+        if (is_timed || is_produced) && fields.contains_key("crc") {
+            fields.insert("crc".to_owned(), "<crc>".into());
+        }
+    }
+
     fn topic_stand_in(&self, id: &str) -> String {
         let Some(at) = self.topic_ids.iter().position(|(known, _)| known == id) else {
             return "<id of an unknown topic>".to_owned();
@@ -75,9 +85,8 @@ impl Normaliser {
                 let id = value.as_i64().filter(|id| *id > 0)?;
                 Some(numbered("session", &mut self.session_ids, id))
             }
-            // Ids that scripts make up are far above those that brokers give out.
             "producer_id" => {
-                let id = value.as_i64().filter(|id| (0..1_000_000).contains(id))?;
+                let id = value.as_i64().filter(|id| is_given_out(*id))?;
                 Some(numbered("producer id", &mut self.producer_ids, id))
             }
             "cluster_id" => Some("<cluster id>".to_owned()),
@@ -102,20 +111,17 @@ impl Normaliser {
     }
 }
 
-/// A batch with a time of the broker's own has a checksum of its own.
-fn normalise_crc(fields: &mut Map<String, Value>) {
-    let is_about_now = |name| fields.get(name).and_then(Value::as_i64).is_some_and(is_about_now);
-    if (is_about_now("max_timestamp") || is_about_now("base_timestamp")) && fields.contains_key("crc") {
-        fields.insert("crc".to_owned(), "<crc>".into());
-    }
-}
-
 fn numbered<T: PartialEq>(what: &str, known: &mut Vec<T>, id: T) -> String {
     let number = known.iter().position(|other| *other == id).unwrap_or_else(|| {
         known.push(id);
         known.len() - 1
     });
     format!("<{what} {}>", number + 1)
+}
+
+/// Producer ids that scripts make up are far above those that brokers give out.
+fn is_given_out(producer_id: i64) -> bool {
+    (0..1_000_000).contains(&producer_id)
 }
 
 fn is_about_now(time_ms: i64) -> bool {

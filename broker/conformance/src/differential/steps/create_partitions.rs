@@ -30,7 +30,7 @@ pub(super) fn run(session: &mut Session) {
         ask("no brokers", assigned(4, json!([{ "broker_ids": [] }])));
         ask("a broker twice", assigned(4, json!([{ "broker_ids": [1, 1] }])));
         ask("empty assignments", assigned(4, json!([])));
-        ask("assigned", assigned(5, json!([{ "broker_ids": [1] }])));
+        ask("assigned", assigned(4, json!([{ "broker_ids": [1] }])));
         let only_checked = json!({
             "topics": [{ "name": topic, "count": 9, "assignments": null }, { "name": "cp-unknown", "count": 2 }],
             "timeout_ms": 20_000,
@@ -38,7 +38,7 @@ pub(super) fn run(session: &mut Session) {
         });
         session.step("validate only", "CreatePartitions", version, &only_checked);
     }
-    session.await_topic("cp-3", 5);
+    session.await_topic("cp-3", 4);
     for version in 0..=3 {
         let body =
             json!({ "topics": [{ "name": format!("cp-{version}") }], "allow_auto_topic_creation": false });

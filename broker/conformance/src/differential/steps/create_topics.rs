@@ -24,6 +24,7 @@ pub(super) fn run(session: &mut Session) {
     sizes(session);
     assignments(session);
     configs(session);
+    session.await_topic("ct-config-twice", 1);
     session.step("all in the end", "Metadata", 12, &json!({ "topics": null }));
 }
 

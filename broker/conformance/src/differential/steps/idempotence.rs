@@ -1,5 +1,7 @@
 //! InitProducerId and sequences: duplicates, gaps, epochs, the window of five batches, wrap-around.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::FOR_EVER;
@@ -7,6 +9,7 @@ use crate::differential::batches::sequenced;
 use crate::differential::session::Session;
 
 pub(super) fn run(session: &mut Session) {
+    await_producer_ids(session);
     init_producer_id(session);
     session.create("id", 4, &[FOR_EVER]);
     for version in [3, 7, 9, 13] {
@@ -65,6 +68,17 @@ fn init_producer_id(session: &mut Session) {
             ask("with an epoch alone", with(-1, 5));
             ask("last epoch", with(9_000_000_000, i16::MAX));
         }
+    }
+}
+
+/// Kafka fetches its first block of ids when the first one is asked for, and answers `COORDINATOR_LOAD_IN_PROGRESS`
+/// until then.
+fn await_producer_ids(session: &mut Session) {
+    for _ in 0..100 {
+        if new_producer(session) >= 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
