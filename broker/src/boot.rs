@@ -6,6 +6,7 @@ pub mod directories;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,10 +29,16 @@ use crate::shard::boot::{ShardSeed, shard_main};
 use crate::shard::message::Message;
 use crate::validation::Validators;
 
+/// Segment descriptors that a store keeps open at least.
+const SEGMENT_FILES_MIN: usize = 16;
 /// Entries of each shard's disk ring.
 pub const DISK_RING_ENTRIES: u32 = 256;
 /// The part of the machine's memory that the broker takes when nobody says.
 const MEMORY_SHARE: u64 = 4;
+/// Signals that follow within this time are the same wish: timeout(1) and others signal a process and then its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+/// How often a start looks whether a core has died without a word.
+const LOOK_FOR_DEAD_CORES_EVERY: Duration = Duration::from_millis(50);
 /// How long a stop may take before the process ends without it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -61,6 +68,34 @@ pub enum BootError {
     /// A shard failed while it started.
     #[error("core {0}: {1}")]
     Shard(u16, String),
+    /// A core's runtime could not be made.
+    #[error("core {core} can't start: {source}{}", core_hint(source))]
+    Core {
+        /// Which.
+        core: usize,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn core_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            " (the limit of locked memory counts all processes of a user: raise it with LimitMEMLOCK=infinity in the \
+             systemd unit or --ulimit memlock=-1 for a container, or use fewer --cores)"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => " (raise the limit of open files)",
+        _ => "",
+    }
+}
+
+/// How the broker stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Everything is closed; the next start trusts the checkpoints.
+    Clean,
+    /// Something could not be closed; the next start recovers. No acknowledged record is lost.
+    NotClean,
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -90,7 +125,7 @@ pub enum ShardReport {
 ///
 /// # Errors
 /// When it can't start.
-pub fn run(config: BrokerConfig) -> Result<(), BootError> {
+pub fn run(config: BrokerConfig) -> Result<Stop, BootError> {
     let began = Instant::now();
     uring::prepare_process();
     let host = probe::probe(config.cores.map(|cores| u16::try_from(cores).unwrap_or(u16::MAX)))?;
@@ -103,21 +138,28 @@ pub fn run(config: BrokerConfig) -> Result<(), BootError> {
     let metrics = Metrics::new();
     start_metrics(&config, &metrics)?;
     let directories = open_directories(&config)?;
+    directories.iter().for_each(|open| probe::describe_storage(open.directory.path()));
     let counts = ConnectionCounts::new(shards);
     let validators =
         Validators::start(usize::from(shards)).map_err(|error| BootError::Start("helpers", error))?;
-    let (running, inlet) =
+    let (mut running, inlet) =
         start_shards(&config, &host, shards, &directories, &metrics, &validators, &sockets)?;
     running.wait_ready()?;
-    let acceptors = start_acceptors(&config, sockets, &counts, &inlet)?;
+    let acceptors = start_acceptors(&config, &host, sockets, &counts, &inlet, &metrics)?;
+    let signals = StopSignals::catch().map_err(|error| BootError::Start("signals", error))?;
     metrics.ready.set(1);
+    metrics.start_seconds.set(began.elapsed().as_secs_f64());
     tracing::info!(ready_ms = began.elapsed().as_millis(), "ready");
-    wait_for_signal()?;
+    signals.wait();
     metrics.ready.set(0);
     acceptors.into_iter().for_each(Acceptor::stop);
-    let cleanly = running.stop(&inlet);
-    close_directories(&directories, cleanly);
-    Ok(())
+    let cleanly = running.stop(&inlet) && close_directories(&directories);
+    if !cleanly {
+        tracing::warn!("not everything could be closed: the next start recovers");
+        return Ok(Stop::NotClean);
+    }
+    tracing::info!("stopped cleanly");
+    Ok(Stop::Clean)
 }
 
 struct BoundListener {
@@ -223,24 +265,31 @@ fn store_config(config: &BrokerConfig, shards: u16, host: &Host) -> StoreConfig 
         // The rest is for requests under way, cold reads and what the runtime needs.
         tail_bytes: bytes(memory / 2),
         staged_bytes_max: bytes(memory / 8).clamp(16 << 20, 256 << 20),
-        open_files_max: bytes(host.open_files / 2 / stores).max(64),
+        open_files_max: bytes(host.segment_files_max() / stores).max(SEGMENT_FILES_MIN),
         producer_id_expiration_ms: config.producer_id_expiration_ms,
         ..StoreConfig::default()
     }
 }
 
 impl Running {
-    fn wait_ready(&self) -> Result<(), BootError> {
+    fn wait_ready(&mut self) -> Result<(), BootError> {
         let mut ready = 0;
         while ready < self.threads.len() {
-            match self.reports.recv() {
+            match self.reports.recv_timeout(LOOK_FOR_DEAD_CORES_EVERY) {
                 Ok((_, ShardReport::Ready)) => ready += 1,
                 Ok((core, ShardReport::Failed(reason))) => return Err(BootError::Shard(core, reason)),
                 Ok((core, ShardReport::Stopped { .. })) => {
                     return Err(BootError::Shard(core, "stopped while starting".to_owned()));
                 }
-                Err(flume::RecvError::Disconnected) => {
-                    return Err(BootError::Shard(0, "no core could start; see the log".to_owned()));
+                // A core whose runtime could not be made reports nothing.
+                Err(_) => {
+                    if let Some(core) = self.threads.iter().position(JoinHandle::is_finished) {
+                        let source = match self.threads.swap_remove(core).join() {
+                            Ok(Err(source)) => source,
+                            Ok(Ok(())) | Err(_) => io::Error::other("its thread has ended"),
+                        };
+                        return Err(BootError::Core { core, source });
+                    }
                 }
             }
         }
@@ -275,34 +324,58 @@ impl Running {
 
 fn start_acceptors(
     config: &BrokerConfig,
+    host: &Host,
     sockets: Vec<BoundListener>,
     counts: &Arc<ConnectionCounts>,
     inlet: &Inlet<Message>,
+    metrics: &Metrics,
 ) -> Result<Vec<Acceptor>, BootError> {
+    let mut limits = listener_config(config);
+    limits.connections_max = limits.connections_max.min(host.connections_max());
     let start = |bound: BoundListener| {
         tracing::info!(listener = bound.name, address = %bound.address, "listening");
-        Acceptor::start(bound.socket, listener_config(config), counts.clone(), inlet.clone())
+        let refused = metrics.connections_refused.clone();
+        Acceptor::start(bound.socket, limits.clone(), counts.clone(), inlet.clone(), refused)
             .map_err(|error| BootError::Start("an acceptor", error))
     };
     sockets.into_iter().map(start).collect()
 }
 
-fn wait_for_signal() -> Result<(), BootError> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| BootError::Start("signals", error))?;
-    if let Some(signal) = signals.forever().next() {
-        tracing::info!(signal, "told to stop");
-    }
-    Ok(())
+/// Signals that ask for a stop.
+struct StopSignals {
+    signals: Signals,
+    /// From when on a further signal ends the process at once, as if nobody had caught it.
+    insistent: Arc<AtomicBool>,
 }
 
-/// Marks the directories as cleanly closed, so that the next start trusts their checkpoints.
-fn close_directories(directories: &[OpenDirectory], cleanly: bool) {
-    if !cleanly {
-        tracing::warn!("not everything could be closed: the next start recovers");
-        return;
+impl StopSignals {
+    fn catch() -> io::Result<Self> {
+        let insistent = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register_conditional_default(signal, insistent.clone())?;
+        }
+        Ok(Self { signals: Signals::new([SIGTERM, SIGINT])?, insistent })
     }
-    let Ok(ring) = UringDisk::new(DISK_RING_ENTRIES) else { return };
+
+    /// Waits for the first one.
+    fn wait(mut self) {
+        let Some(signal) = self.signals.forever().next() else { return };
+        let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+        tracing::info!(signal = name, "told to stop; another signal ends the process at once");
+        let insistent = self.insistent;
+        let listen_again = move || {
+            std::thread::sleep(SAME_SIGNAL);
+            insistent.store(true, Ordering::Release);
+        };
+        if let Err(error) = std::thread::Builder::new().name("signals".to_owned()).spawn(listen_again) {
+            tracing::warn!(%error, "further signals are ignored while stopping");
+        }
+    }
+}
+
+/// Marks the directories as cleanly closed, so that the next start trusts their checkpoints. True when that worked.
+fn close_directories(directories: &[OpenDirectory]) -> bool {
+    let Ok(ring) = UringDisk::new(DISK_RING_ENTRIES) else { return false };
     let disk = Disk::Uring(ring);
-    block_on(&disk, directories::mark_clean(&disk, directories));
-    tracing::info!("stopped cleanly");
+    block_on(&disk, directories::mark_clean(&disk, directories))
 }

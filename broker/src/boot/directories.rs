@@ -88,11 +88,14 @@ pub async fn open(
     Ok(open)
 }
 
-/// Marks the directories as cleanly closed, so that the next start trusts their checkpoints.
-pub async fn mark_clean(disk: &Disk, directories: &[OpenDirectory]) {
+/// Marks the directories as cleanly closed, so that the next start trusts their checkpoints. True when all could be marked.
+pub async fn mark_clean(disk: &Disk, directories: &[OpenDirectory]) -> bool {
+    let mut all = true;
     for open in directories {
         if let Err(error) = open.directory.mark_clean(disk, Offset(-1).0).await {
             tracing::warn!(%error, "the clean mark could not be written: the next start recovers");
+            all = false;
         }
     }
+    all
 }

@@ -23,14 +23,16 @@ use crate::controller::view::{ClusterView, TopicView};
 use crate::net::connection::{Closed, Connection};
 use crate::net::response_queue::Place;
 use crate::partition::produce::{Outcome, Produced, Requester, append};
-use crate::runtime;
 use crate::runtime::conn::Piece;
 use crate::runtime::mailbox::ShardId;
+use crate::runtime::{self, Instant};
 use crate::shard::Shard;
 use crate::shard::message::{Message, ProducePart, Token};
 
 /// A produce request whose parts are on their way to the disk.
 pub struct PendingProduce {
+    /// When the request was taken up.
+    pub arrived: Instant,
     connection: Rc<Connection>,
     place: Option<Place>,
     bytes: usize,
@@ -110,6 +112,7 @@ impl PendingProduce {
             .collect();
         let missing = parts.len();
         Self {
+            arrived: runtime::now(),
             connection: connection.clone(),
             place: None,
             bytes,

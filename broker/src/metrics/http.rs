@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::Metrics;
@@ -38,8 +39,11 @@ fn routes(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(render)).route("/health", get(health)).with_state(metrics)
 }
 
-async fn render(State(metrics): State<Arc<Metrics>>) -> Result<String, (StatusCode, String)> {
-    metrics.render().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+/// With the type that Prometheus names its text format by; since its version 3 it wants that.
+async fn render(State(metrics): State<Arc<Metrics>>) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let text = metrics.render();
+    text.map(|text| ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 /// 200 once requests are served, 503 while starting or stopping.
@@ -48,5 +52,37 @@ async fn health(State(metrics): State<Arc<Metrics>>) -> (StatusCode, &'static st
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn health_follows_readiness() {
+        let metrics = Metrics::new();
+        let address = start((Ipv4Addr::LOCALHOST, 0).into(), metrics.clone()).unwrap();
+        for (ready, expected) in [(0, "HTTP/1.1 503"), (1, "HTTP/1.1 200"), (0, "HTTP/1.1 503")] {
+            metrics.ready.set(ready);
+            assert!(get(address, "/health").starts_with(expected));
+        }
+        let answer = get(address, "/metrics");
+        assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+        assert!(answer.contains("\nslipring_ready 0\n"));
+        assert!(get(address, "/").starts_with("HTTP/1.1 404"));
     }
 }

@@ -1,7 +1,9 @@
 //! What operators watch. Every core counts into its own series (label `core`), so that no counter is shared between cores;
 //! the endpoint adds nothing up, Prometheus does.
 
+pub mod gauges;
 pub mod http;
+mod process;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,16 +11,19 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 use slipring_protocol::api::ApiKey;
 use slipring_protocol::batch::BatchHeader;
 
+use self::process::ProcessSeries;
 use crate::runtime::mailbox::ShardId;
 
 /// Topics with series of their own; records of further ones are counted under `other`, so that a client that makes up
 /// topics does not make up series.
 const TOPIC_SERIES_MAX: usize = 2_000;
+const OTHER_TOPICS: &str = "other";
 
 /// Commit latencies from 50 us to 1.6 s.
 const COMMIT_BUCKETS: [f64; 16] = [
@@ -30,10 +35,14 @@ const COMMIT_BUCKETS: [f64; 16] = [
 const REQUEST_BUCKETS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// How late a core came to a wake-up. Up to 10 ms is what the broker aims at.
+const HELD_BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// All series of the process.
 pub struct Metrics {
     registry: Registry,
     connections: IntGaugeVec,
+    connections_accepted: IntCounterVec,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     protocol_errors: IntCounterVec,
@@ -45,6 +54,15 @@ pub struct Metrics {
     invalid_batches: IntCounterVec,
     partitions: IntGaugeVec,
     fenced_logs: IntCounterVec,
+    held_seconds: HistogramVec,
+    mail_batches: IntCounterVec,
+    mail_messages: IntCounterVec,
+    log_bytes: IntGaugeVec,
+    levels: LevelSeries,
+    /// Connections that a limit refused.
+    pub connections_refused: IntCounter,
+    /// How long the start took, in seconds.
+    pub start_seconds: Gauge,
     /// 1 once the broker serves requests.
     pub ready: IntGauge,
 }
@@ -65,6 +83,18 @@ impl Metrics {
         };
         let gauge =
             |name: &str, help: &str| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["core"]));
+        let held = HistogramOpts::new(
+            "slipring_core_held_seconds",
+            "How late a core came to a wake-up that was due every 2 ms: tasks that ran long, or no processor.",
+        );
+        let build =
+            IntGaugeVec::new(Opts::new("slipring_build_info", "1; the labels tell the build."), &["version"]);
+        register(&registry, build).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        register(&registry, ProcessSeries::new());
+        let refused =
+            IntCounter::new("slipring_connections_refused_total", "Connections that a limit refused.");
+        let start =
+            Gauge::new("slipring_start_seconds", "How long the start took, until requests were served.");
         let ready = IntGauge::new("slipring_ready", "1 once the broker serves requests.");
         let commit =
             HistogramOpts::new("slipring_commit_seconds", "Duration of a group commit, until it is durable.");
@@ -75,6 +105,9 @@ impl Metrics {
         let requests = Opts::new("slipring_requests_total", "Requests received, by API.");
         Arc::new(Self {
             connections: gauge("slipring_connections", "Open client connections."),
+            connections_accepted: per_core("slipring_connections_accepted_total", "Connections taken."),
+            connections_refused: register(&registry, refused),
+            start_seconds: register(&registry, start),
             requests: register(&registry, IntCounterVec::new(requests, &["core", "api"])),
             request_seconds: register(
                 &registry,
@@ -101,6 +134,20 @@ impl Metrics {
             ),
             partitions: gauge("slipring_partitions", "Partitions that the core owns."),
             fenced_logs: per_core("slipring_fenced_logs_total", "Logs fenced after a failed write or flush."),
+            held_seconds: register(
+                &registry,
+                HistogramVec::new(held.buckets(HELD_BUCKETS.to_vec()), &["core"]),
+            ),
+            mail_batches: per_core("slipring_mail_batches_total", "Batches of messages from other cores."),
+            mail_messages: per_core("slipring_mail_messages_total", "Messages from other cores."),
+            log_bytes: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("slipring_topic_log_bytes", "Size of the logs' segments."),
+                    &["core", "topic"],
+                ),
+            ),
+            levels: LevelSeries::new(gauge),
             ready: register(&registry, ready),
             registry,
         })
@@ -131,10 +178,66 @@ impl Metrics {
             commit_seconds: self.commit_seconds.with_label_values(&labels),
             partitions: self.partitions.with_label_values(&labels),
             fenced_logs: self.fenced_logs.with_label_values(&labels),
+            connections_accepted: self.connections_accepted.with_label_values(&labels),
+            held_seconds: self.held_seconds.with_label_values(&labels),
+            mail_batches: self.mail_batches.with_label_values(&labels),
+            mail_messages: self.mail_messages.with_label_values(&labels),
+            levels: self.levels.of_core(&core),
             apis: RefCell::default(),
             topics: RefCell::default(),
             all: self.clone(),
             core,
+        }
+    }
+}
+
+/// The levels of all cores.
+struct LevelSeries(Levels<IntGaugeVec>);
+
+/// What a core holds at the moment.
+pub struct Levels<G> {
+    /// Appended bytes that no commit has taken.
+    pub staged_bytes: G,
+    /// Bytes of chunks that hold the tails.
+    pub tail_bytes: G,
+    /// Bytes of the journal that something still needs.
+    pub journal_used_bytes: G,
+    /// Bytes of the journal.
+    pub journal_bytes: G,
+    /// Open descriptors of segments.
+    pub segment_files: G,
+    /// Fetches that wait for more bytes.
+    pub fetches_waiting: G,
+    /// Produces that wait for their commit.
+    pub produces_waiting: G,
+}
+
+impl LevelSeries {
+    fn new(gauge: impl Fn(&str, &str) -> IntGaugeVec) -> Self {
+        Self(Levels {
+            staged_bytes: gauge("slipring_staged_bytes", "Appended bytes that no commit has taken."),
+            tail_bytes: gauge("slipring_tail_bytes", "Memory that holds the ends of logs."),
+            journal_used_bytes: gauge(
+                "slipring_journal_used_bytes",
+                "Bytes of the journals that are still needed.",
+            ),
+            journal_bytes: gauge("slipring_journal_bytes", "Size of the journals."),
+            segment_files: gauge("slipring_segment_files", "Open descriptors of segments."),
+            fetches_waiting: gauge("slipring_fetches_waiting", "Fetches that wait for more bytes."),
+            produces_waiting: gauge("slipring_produces_waiting", "Produces that wait for their commit."),
+        })
+    }
+
+    fn of_core(&self, core: &str) -> Levels<IntGauge> {
+        let of = |gauge: &IntGaugeVec| gauge.with_label_values(&[core]);
+        Levels {
+            staged_bytes: of(&self.0.staged_bytes),
+            tail_bytes: of(&self.0.tail_bytes),
+            journal_used_bytes: of(&self.0.journal_used_bytes),
+            journal_bytes: of(&self.0.journal_bytes),
+            segment_files: of(&self.0.segment_files),
+            fetches_waiting: of(&self.0.fetches_waiting),
+            produces_waiting: of(&self.0.produces_waiting),
         }
     }
 }
@@ -165,6 +268,16 @@ pub struct ShardMetrics {
     pub partitions: IntGauge,
     /// Logs fenced.
     pub fenced_logs: IntCounter,
+    /// Connections taken.
+    pub connections_accepted: IntCounter,
+    /// How late the core came to its wake-ups.
+    pub held_seconds: Histogram,
+    /// Batches of messages from other cores.
+    pub mail_batches: IntCounter,
+    /// Messages from other cores.
+    pub mail_messages: IntCounter,
+    /// What it holds at the moment.
+    pub levels: Levels<IntGauge>,
     apis: RefCell<HashMap<ApiKey, (IntCounter, Histogram)>>,
     topics: RefCell<HashMap<Arc<str>, TopicSeries>>,
     all: Arc<Metrics>,
@@ -178,6 +291,7 @@ struct TopicSeries {
     bytes_out: IntCounter,
     duplicates: IntCounter,
     invalid_batches: IntCounter,
+    log_bytes: IntGauge,
 }
 
 impl ShardMetrics {
@@ -224,13 +338,28 @@ impl ShardMetrics {
         self.with_topic(topic, |series| series.invalid_batches.inc());
     }
 
+    /// Notes the sizes of this core's logs, by topic.
+    pub fn log_sizes(&self, topics: &HashMap<Arc<str>, u64>) {
+        let mut others = 0;
+        for (topic, bytes) in topics {
+            let bytes = i64::try_from(*bytes).unwrap_or(i64::MAX);
+            self.with_topic(topic, |series| series.log_bytes.set(bytes));
+            if !self.topics.borrow().contains_key(topic) {
+                others += bytes;
+            }
+        }
+        if others > 0 {
+            self.with_topic(&Arc::from(OTHER_TOPICS), |series| series.log_bytes.set(others));
+        }
+    }
+
     fn with_topic(&self, topic: &Arc<str>, count: impl FnOnce(&TopicSeries)) {
         let mut topics = self.topics.borrow_mut();
         if let Some(series) = topics.get(topic) {
             return count(series);
         }
         let label: Arc<str> =
-            if topics.len() < TOPIC_SERIES_MAX { topic.clone() } else { Arc::from("other") };
+            if topics.len() < TOPIC_SERIES_MAX { topic.clone() } else { Arc::from(OTHER_TOPICS) };
         let labels = [self.core.as_str(), &label];
         let series = TopicSeries {
             messages_in: self.all.messages_in.with_label_values(&labels),
@@ -238,6 +367,7 @@ impl ShardMetrics {
             bytes_out: self.all.bytes_out.with_label_values(&labels),
             duplicates: self.all.duplicates.with_label_values(&labels),
             invalid_batches: self.all.invalid_batches.with_label_values(&labels),
+            log_bytes: self.all.log_bytes.with_label_values(&labels),
         };
         count(&series);
         topics.insert(label, series);
@@ -255,6 +385,7 @@ impl ShardMetrics {
             // Absent already when another partition's removal came first.
             _ = series.remove_label_values(&labels);
         }
+        _ = all.log_bytes.remove_label_values(&labels);
     }
 }
 

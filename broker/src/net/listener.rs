@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::runtime::mailbox::{Inlet, ShardId};
@@ -16,6 +17,8 @@ use crate::shard::message::Message;
 
 /// How long the acceptor rests when the process has no descriptor or memory left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// How often that is worth a line.
+const EXHAUSTED_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Limits and socket settings (`max.connections` and its kin).
 #[derive(Clone, Debug)]
@@ -158,7 +161,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Starts accepting on `socket`.
+    /// Starts accepting on `socket`; counts in `refused` whom a limit keeps out.
     ///
     /// # Errors
     /// When the thread can't be started.
@@ -167,13 +170,14 @@ impl Acceptor {
         config: ListenerConfig,
         counts: Arc<ConnectionCounts>,
         inlet: Inlet<Message>,
+        refused: IntCounter,
     ) -> io::Result<Self> {
         let socket = Arc::new(socket);
         let stopping = Arc::new(AtomicBool::new(false));
         let (listener, stop) = (socket.clone(), stopping.clone());
         let thread = std::thread::Builder::new()
             .name("acceptor".to_owned())
-            .spawn(move || accept_until(&stop, &listener, &config, &counts, &inlet))?;
+            .spawn(move || accept_until(&stop, &listener, &config, &counts, &inlet, &refused))?;
         Ok(Self { socket, stopping, thread })
     }
 
@@ -193,7 +197,9 @@ fn accept_until(
     config: &ListenerConfig,
     counts: &Arc<ConnectionCounts>,
     inlet: &Inlet<Message>,
+    refused: &IntCounter,
 ) {
+    let mut told: Option<Instant> = None;
     while !stopping.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((socket, address)) => {
@@ -201,6 +207,7 @@ fn accept_until(
                     continue;
                 };
                 if let Err(error) = hand_over(socket, peer, config, counts, inlet) {
+                    refused.inc();
                     tracing::info!(%peer, %error, "connection refused");
                 }
             }
@@ -209,7 +216,10 @@ fn accept_until(
             }
             Err(error) => match error.raw_os_error() {
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    tracing::warn!(%error, "can't accept connections for now; raise the limit of open files");
+                    if told.is_none_or(|told| told.elapsed() > EXHAUSTED_TOLD_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::warn!(%error, "can't accept connections for now; raise the limit of open files");
+                    }
                     std::thread::park_timeout(EXHAUSTED_PAUSE);
                 }
                 _ => tracing::debug!(%error, "accept failed"),

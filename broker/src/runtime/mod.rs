@@ -36,6 +36,13 @@ impl Instant {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 
+    /// The instant `duration` earlier; `None` before the beginning.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Option<Self> {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.0.checked_sub(micros).map(Self)
+    }
+
     /// Time from `earlier` to this instant; zero when it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -128,6 +135,12 @@ pub async fn sleep_until(deadline: Instant) {
 /// Waits for `duration`, to the wheel's tick.
 pub async fn sleep(duration: Duration) {
     sleep_until(now().plus(duration)).await;
+}
+
+/// Tells `observe` every few milliseconds how long something held this core, to two milliseconds. In the simulation, where
+/// nothing takes time, never.
+pub fn on_held(observe: impl Fn(Duration) + 'static) {
+    ticker::on_held(Box::new(observe));
 }
 
 /// Lets other tasks run if this one has had its share; cheap otherwise. The simulation draws whether it has.

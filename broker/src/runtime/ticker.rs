@@ -6,14 +6,16 @@
 //! the shard's tasks are in, so it bounds such a sleep to one tick. A shard that has nothing to do is ticked less often:
 //! waking a glommio executor costs some 100 us (GLOMMIO 1.2), and at every tick that would be a tenth of an idle core.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::timers::TICK;
-use super::{Driver, Runtime};
+use super::{Driver, Instant, Runtime, uring};
 
 /// Ticks that a shard may miss before it is left alone until it runs again: glommio counts a task's wakers in 16 bits.
 const MISSED_MAX: u32 = 1_000;
@@ -28,6 +30,8 @@ pub(crate) struct Pulse {
     active: AtomicBool,
     /// Ticks since the shard last ran.
     missed: AtomicU32,
+    /// When the first of them was due, by `uring::now`.
+    due: AtomicU64,
 }
 
 impl Pulse {
@@ -35,6 +39,17 @@ impl Pulse {
     pub(crate) fn beat(&self) {
         self.active.store(true, Ordering::Relaxed);
     }
+}
+
+type OnHeld = Box<dyn Fn(Duration)>;
+
+thread_local! {
+    static ON_HELD: RefCell<Option<OnHeld>> = const { RefCell::new(None) };
+}
+
+/// Tells `observe` at every tick of this shard how late it came: how long something else held the core, to one tick.
+pub(super) fn on_held(observe: OnHeld) {
+    ON_HELD.with(|slot| *slot.borrow_mut() = Some(observe));
 }
 
 /// One shard as the ticker knows it.
@@ -51,7 +66,10 @@ pub(super) async fn tick(runtime: Rc<Runtime>, pulse: Arc<Pulse>) {
             registered = true;
             register(Shard { waker: context.waker().clone(), pulse: pulse.clone() });
         }
-        pulse.missed.store(0, Ordering::Relaxed);
+        if pulse.missed.swap(0, Ordering::AcqRel) > 0 {
+            let late = uring::now().since(Instant(pulse.due.load(Ordering::Relaxed)));
+            ON_HELD.with(|observe| observe.borrow().iter().for_each(|observe| observe(late)));
+        }
         #[cfg_attr(not(feature = "sim"), allow(irrefutable_let_patterns))]
         if let Driver::Uring(driver) = &runtime.driver {
             runtime.timers.advance(driver.now());
@@ -81,7 +99,10 @@ fn run(shards: &Mutex<Vec<Shard>>) -> ! {
         ticks = ticks.wrapping_add(1);
         for Shard { waker, pulse } in shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let due = pulse.active.swap(false, Ordering::Relaxed) || ticks.is_multiple_of(IDLE_TICKS);
-            if due && pulse.missed.fetch_add(1, Ordering::Relaxed) < MISSED_MAX {
+            if due && pulse.missed.load(Ordering::Relaxed) == 0 {
+                pulse.due.store(uring::now().0, Ordering::Relaxed);
+            }
+            if due && pulse.missed.fetch_add(1, Ordering::AcqRel) < MISSED_MAX {
                 waker.wake_by_ref();
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
+use glommio::{GlommioError, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 use slipring_protocol::ids::TimestampMs;
 use slipring_storage::disk::UringDisk;
 
@@ -34,7 +34,7 @@ pub(crate) struct UringDriver {
 
 impl UringDriver {
     pub(crate) fn now(&self) -> Instant {
-        Instant(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        since(self.origin)
     }
 
     pub(crate) fn beat(&self) {
@@ -50,6 +50,15 @@ impl UringDriver {
             }
         };
     }
+}
+
+/// Monotonic time on any thread.
+pub(crate) fn now() -> Instant {
+    since(process_start())
+}
+
+fn since(origin: std::time::Instant) -> Instant {
+    Instant(u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn wall_clock() -> TimestampMs {
@@ -93,7 +102,10 @@ where
         if let (Some(spin), Some(_)) = (spin, cpu) {
             builder = builder.spin_before_park(spin);
         }
-        let executor = builder.make().map_err(|error| std::io::Error::other(error.to_string()))?;
+        let executor = builder.make().map_err(|error| match error {
+            GlommioError::IoError(source) => source,
+            other => std::io::Error::other(other.to_string()),
+        })?;
         executor.run(async move {
             let background = glommio::executor().create_task_queue(
                 Shares::Static(100),

@@ -14,7 +14,7 @@ use crate::boot::{DISK_RING_ENTRIES, ShardReport};
 use crate::config::BrokerConfig;
 use crate::controller::boot::{Seed, start_controller};
 use crate::controller::view::ClusterView;
-use crate::metrics::ShardMetricsSeed;
+use crate::metrics::{ShardMetricsSeed, gauges};
 use crate::runtime::mailbox::Mailboxes;
 use crate::runtime::{self, Queue, uring};
 use crate::validation::Validators;
@@ -79,6 +79,9 @@ pub async fn start(seed: ShardSeed, disk: Disk) -> Result<Rc<Shard>, String> {
     let shard = Shard::new(parts);
     runtime::spawn(Queue::Foreground, pump::run(shard.clone()));
     runtime::spawn(Queue::Foreground, pump::sweep_connections(shard.clone()));
+    runtime::spawn(Queue::Background, gauges::watch(shard.clone()));
+    let held = shard.metrics.held_seconds.clone();
+    runtime::on_held(move |late| held.observe(late.as_secs_f64()));
     for index in 0..shard.stores.len() {
         runtime::spawn(Queue::Foreground, committer::run(shard.clone(), index));
         committer::start_background(&shard, index);

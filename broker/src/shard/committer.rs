@@ -76,6 +76,7 @@ fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {
     for log in committed.failed {
         let mut partitions = shard.partitions.borrow_mut();
         let Some(partition) = partitions.by_log(store, log) else { continue };
+        shard.metrics.fenced_logs.inc();
         tracing::error!(topic = %partition.topic, partition = partition.id.partition.0, "log failed: fenced");
         let waiters: Vec<Waiter> = partition.take_all_waiters().collect();
         let watches = partition.take_watches();

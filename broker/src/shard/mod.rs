@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slipring_machine::fetch_session::{SessionCache, SessionCacheConfig};
+use slipring_protocol::api::ApiKey;
 use slipring_storage::disk::{BufPool, Disk};
 use slipring_storage::store::Store;
 
@@ -219,7 +220,7 @@ impl Shard {
         }
         let pending = produces.remove(request).expect("just seen");
         drop(produces);
-        let connection = pending.answer();
+        let connection = self.settle(pending);
         let mut answered = self.answered.borrow_mut();
         if !answered.last().is_some_and(|last| Rc::ptr_eq(last, &connection)) {
             answered.push(connection);
@@ -239,8 +240,15 @@ impl Shard {
         if produces.get_mut(request).is_some_and(|pending| pending.is_complete()) {
             let pending = produces.remove(request).expect("just seen");
             drop(produces);
-            self.answered.borrow_mut().push(pending.answer());
+            let connection = self.settle(pending);
+            self.answered.borrow_mut().push(connection);
         }
+    }
+
+    fn settle(&self, pending: PendingProduce) -> Rc<Connection> {
+        let took = runtime::now().since(pending.arrived);
+        self.metrics.answered(ApiKey::Produce, took.as_secs_f64());
+        pending.answer()
     }
 
     /// Tells a waiting fetch, on whichever core it is, that a partition it watches has changed.
@@ -288,6 +296,7 @@ impl Shard {
         let connection = Connection::new(id, peer, conn, permit);
         self.connections.borrow_mut().insert(id, connection.clone());
         self.metrics.connections.inc();
+        self.metrics.connections_accepted.inc();
         runtime::spawn(Queue::Foreground, connection::serve(self.clone(), connection));
     }
 

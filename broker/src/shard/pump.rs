@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Shard;
 use super::message::{Message, ProducePart, ShardReply, ShardRequest, Token};
 use crate::controller::apply;
+use crate::net::budget::HELD_UP_MAX;
 use crate::partition::produce::{Outcome, Requester, append};
 use crate::partition::{fetch, offsets};
 use crate::runtime::mailbox::{Batch, ShardId};
@@ -34,6 +35,8 @@ pub async fn run(shard: Rc<Shard>) {
 }
 
 fn handle(shard: &Rc<Shard>, batch: Batch<Message>) {
+    shard.metrics.mail_batches.inc();
+    shard.metrics.mail_messages.inc_by(batch.messages.len() as u64);
     for message in batch.messages {
         match message {
             Message::Accepted(accepted) => shard.accepted(accepted),
@@ -160,15 +163,22 @@ pub fn retry_flush(shard: &Rc<Shard>) {
     });
 }
 
-/// Closes connections that were silent for `connections.max.idle.ms`, and those whose half-sent frame makes no progress.
+/// Closes connections that were silent for `connections.max.idle.ms`, those whose half-sent frame has been arriving for as
+/// long, and those that hold up others with a frame that does not arrive.
 pub async fn sweep_connections(shard: Rc<Shard>) {
-    let Some(idle_ms_max) = shard.config.network.idle_ms_max else { return };
+    let idle_max = shard.config.network.idle_ms_max.map(Duration::from_millis);
     while !shard.stopping.get() {
         runtime::sleep(SWEEP_INTERVAL).await;
-        let Some(since) = runtime::now().0.checked_sub(idle_ms_max.saturating_mul(1_000)) else { continue };
+        let now = runtime::now();
+        let stale_since = idle_max.and_then(|idle_max| now.minus(idle_max));
+        let held_up_since = now.minus(HELD_UP_MAX);
+        let held_up = shard.network.full_since() <= held_up_since && shard.network.full_since().is_some();
         for connection in shard.connections() {
-            if connection.is_stale(runtime::Instant(since)) {
+            if stale_since.is_some_and(|since| connection.is_stale(since)) {
                 tracing::debug!(peer = %connection.peer, "closing idle connection");
+                connection.end();
+            } else if held_up && held_up_since.is_some_and(|since| connection.holds_up(since)) {
+                tracing::warn!(peer = %connection.peer, "closing connection: its request holds memory and does not arrive");
                 connection.end();
             }
         }

@@ -29,11 +29,13 @@ mod lookup;
 mod reads;
 mod signal;
 mod slots;
+mod usage;
 
 pub use logs::{LogOpenReport, NewLog};
 pub use lookup::TimestampedOffset;
 pub use reads::Planned;
 pub use slots::LogId;
+pub use usage::StoreUsage;
 
 use signal::{Gate, Signal};
 use slots::Slots;
