@@ -11,6 +11,7 @@ use slipring_protocol::api::ApiKey;
 use slipring_protocol::frame::{self, FrameState};
 use slipring_protocol::header::RequestHeader;
 
+use super::budget::FREE_BYTES;
 use super::listener::ConnectionPermit;
 use super::response_queue::{Place, ResponseQueue};
 use crate::handlers;
@@ -59,6 +60,8 @@ pub struct Connection {
     responses: RefCell<ResponseQueue>,
     outgoing: RefCell<SendQueue>,
     in_flight_bytes: Cell<usize>,
+    /// What it holds of the core's memory for requests.
+    held_bytes: Cell<usize>,
     /// The socket was full; the writer task owns sending until it is not.
     blocked: Cell<bool>,
     writer: Signal,
@@ -82,6 +85,7 @@ impl Connection {
             responses: RefCell::default(),
             outgoing: RefCell::default(),
             in_flight_bytes: Cell::new(0),
+            held_bytes: Cell::new(0),
             blocked: Cell::new(false),
             writer: Signal::default(),
             progress: WaitQueue::default(),
@@ -144,6 +148,31 @@ impl Connection {
         !self.ended.get() && self.outgoing.borrow().bytes() > 0
     }
 
+    /// Notes how many bytes of a request that is still arriving it holds, those in flight included.
+    fn hold(&self, shard: &Shard, arriving: usize) {
+        let held = arriving + self.in_flight_bytes.get();
+        shard.network.changed(self.held_bytes.replace(held), held);
+        if arriving <= FREE_BYTES {
+            shard.network.released(self.id);
+        }
+    }
+
+    /// Notes since when a frame has been arriving: bytes left over by the frames before it are its first ones.
+    fn note_partial(&self, left: usize, before: usize) {
+        let since = match self.partial_since.get() {
+            _ if left == 0 => None,
+            Some(since) if left == before => Some(since),
+            Some(_) | None => Some(self.last_active.get()),
+        };
+        self.partial_since.set(since);
+    }
+
+    /// Whether it holds much and has been waiting for the rest of a request since before `since`.
+    #[must_use]
+    pub fn holds_up(&self, since: Instant) -> bool {
+        self.held_bytes.get() > FREE_BYTES && self.partial_since.get().is_some_and(|partial| partial <= since)
+    }
+
     /// Waits until every request so far is answered and the client has taken most of the answers: one request of a
     /// connection after the other, as Kafka does it, and no pile of responses for a client that does not read.
     async fn all_answered(&self) {
@@ -177,6 +206,8 @@ pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>) {
         }
     }
     connection.end();
+    shard.network.changed(connection.held_bytes.replace(0), 0);
+    shard.network.released(connection.id);
     shard.connection_ended(connection.id);
 }
 
@@ -185,13 +216,16 @@ async fn read_requests(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Result
     let mut input = BytesMut::new();
     let mut more = false;
     loop {
+        let before = input.len();
         let need = handle_frames(shard, connection, &mut input, frame_max).await?;
         connection.flush();
         shard.end_turn();
-        connection.partial_since.set((!input.is_empty()).then(|| connection.last_active.get()));
+        connection.note_partial(input.len(), before);
         if input.is_empty() && input.capacity() > RECEIVE_BYTES_MAX {
             input = BytesMut::new();
         }
+        connection.hold(shard, input.len());
+        shard.network.room_for(connection.id, input.len(), runtime::now()).await;
         // Grows with what has arrived, never with what a length field claims.
         let room = need.min(input.len()).clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX);
         let count = connection.conn.receive(&mut input, room, more).await?;

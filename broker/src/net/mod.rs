@@ -1,5 +1,6 @@
 //! Bytes and frames: listening sockets, connections, the order of responses. No Kafka semantics.
 
+pub mod budget;
 pub mod connection;
 pub mod listener;
 pub mod response_queue;

@@ -74,8 +74,11 @@ pub async fn start(seed: ShardSeed, disk: Disk) -> Result<Rc<Shard>, String> {
     let cluster_id =
         directories.first().map(|open| open.directory.cluster_id().to_owned()).unwrap_or_default();
     let view = Arc::new(ClusterView::empty(MetadataImage::empty(cluster_id.into()), config.node_id));
+    let metrics = metrics.on_shard();
+    // Half of what the tails may take.
+    let network_bytes_max = store_config.tail_bytes / 2 * stores.len();
     let parts =
-        ShardParts { config, disk, stores, directories, mail, view, validators, metrics: metrics.on_shard() };
+        ShardParts { config, disk, stores, directories, mail, view, validators, metrics, network_bytes_max };
     let shard = Shard::new(parts);
     runtime::spawn(Queue::Foreground, pump::run(shard.clone()));
     runtime::spawn(Queue::Foreground, pump::sweep_connections(shard.clone()));

@@ -31,6 +31,7 @@ use crate::handlers::fetch::FetchWait;
 use crate::handlers::init_producer_id::ProducerIds;
 use crate::handlers::produce::PendingProduce;
 use crate::metrics::ShardMetrics;
+use crate::net::budget::NetworkBudget;
 use crate::net::connection::{self, Connection, ConnectionId};
 use crate::net::listener::{Accepted, ConnectionPermit};
 use crate::partition::Watch;
@@ -76,6 +77,8 @@ pub struct Shard {
     pub controller: RefCell<Option<ControllerMailbox>>,
     /// This core's counters.
     pub metrics: ShardMetrics,
+    /// Memory for requests that are arriving.
+    pub network: NetworkBudget,
     /// Batches from other cores that wait for room, in order.
     pub parked: RefCell<VecDeque<(ShardId, ProducePart)>>,
     /// A commit has moved some log's end, or fenced it.
@@ -126,13 +129,25 @@ pub struct ShardParts {
     pub validators: Validators,
     /// This core's counters.
     pub metrics: ShardMetrics,
+    /// Memory for requests that are arriving.
+    pub network_bytes_max: usize,
 }
 
 impl Shard {
     /// Puts a shard together; `pump::start` sets it going.
     #[must_use]
     pub fn new(parts: ShardParts) -> Rc<Self> {
-        let ShardParts { config, disk, stores, directories, mail, view, validators, metrics } = parts;
+        let ShardParts {
+            config,
+            disk,
+            stores,
+            directories,
+            mail,
+            view,
+            validators,
+            metrics,
+            network_bytes_max,
+        } = parts;
         let slots_max = (config.fetch.session_slots / usize::from(mail.shards())).max(1);
         let sessions = SessionCache::new(SessionCacheConfig { slots_max, ..SessionCacheConfig::default() });
         Rc::new(Self {
@@ -149,6 +164,7 @@ impl Shard {
             validators,
             controller: RefCell::default(),
             metrics,
+            network: NetworkBudget::new(network_bytes_max),
             parked: RefCell::default(),
             committed: WaitQueue::default(),
             read_pool: BufPool::new(READ_POOL_BYTES),
