@@ -44,7 +44,9 @@ pub(crate) async fn find_commits(disk: &Disk, path: &Path) -> Result<Option<Foun
     };
     let lap = walk.follow(first, superblock.lap, u64::MAX).await?;
     walk.check_nothing_beyond(lap.next).await?;
-    let oldest = lap.commits.last().map_or(superblock.oldest, |commit| commit.header.oldest);
+    // Either may be the newer word on what is still needed: the last commit's header or a superblock written after it.
+    let said = lap.commits.last().map_or(superblock.oldest, |commit| commit.header.oldest);
+    let oldest = if said.sequence > superblock.oldest.sequence { said } else { superblock.oldest };
     let mut commits = Vec::new();
     if oldest.sequence < superblock.first_sequence {
         let before = walk.follow(oldest, superblock.lap - 1, superblock.first_sequence).await?;

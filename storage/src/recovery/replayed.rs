@@ -157,7 +157,10 @@ impl<'a> Replayer<'a> {
         let directory = &self.directories[&log];
         let path = directory.join(SegmentFile::Log.name(run.segment));
         let file = self.file(&path).await?;
-        let (from, to) = (block_floor(run.start), block_ceil(run.start + run.bytes.len() as u64));
+        let end = run.start + run.bytes.len() as u64;
+        // Not a byte beyond: a finished segment ends inside a block, and its size is believed when nothing scans it any more.
+        let kept = self.disk.len(&file).context("sizing", &path)?.max(end);
+        let (from, to) = (block_floor(run.start), block_ceil(end));
         let (read, mut old) = self.disk.read(&file, from, AlignedBuf::zeroed((to - from) as usize)).await;
         let read = read.context("reading", &path)?;
         old.set_len((to - from) as usize);
@@ -165,7 +168,8 @@ impl<'a> Replayer<'a> {
         let mut new = AlignedBuf::copy_of(&old);
         let at = (run.start - from) as usize;
         new[at..at + run.bytes.len()].copy_from_slice(&run.bytes);
-        for (first, last) in changed_blocks(&old, &new, read) {
+        for (first, last) in changed_blocks(&old, &new, read, (end - from) as usize) {
+            let last = last.min((kept - from) as usize);
             let part = AlignedBuf::copy_of(&new[first..last]).into();
             let offset = from + first as u64;
             let (written, _) = self.disk.write(&file, offset, vec![part], Durability::Durable).await;
@@ -179,7 +183,8 @@ impl<'a> Replayer<'a> {
         if let Some((_, file)) = self.open.as_ref().filter(|(open, _)| open == path) {
             return Ok(file.clone());
         }
-        let options = OpenOptions { write: true, create: true, direct: true };
+        // Buffered: only so can a write end inside a block.
+        let options = OpenOptions { write: true, create: true, direct: false };
         let file = self.disk.open(path, options).await.context("opening", path)?;
         if let Some(parent) = path.parent() {
             self.disk.sync_dir(parent).await.context("syncing", parent)?;
@@ -203,12 +208,13 @@ fn kept_length(descriptor: &Descriptor, length: u64, replay: &LogReplay) -> u64 
     }
 }
 
-/// Ranges of blocks that differ, or that the file does not have; `read` bytes of `old` came from the file.
-fn changed_blocks(old: &[u8], new: &[u8], read: usize) -> Vec<(usize, usize)> {
+/// Ranges of blocks that differ, or that the file does not have: `read` bytes of `old` came from the file, `needed` it must
+/// hold.
+fn changed_blocks(old: &[u8], new: &[u8], read: usize, needed: usize) -> Vec<(usize, usize)> {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for at in (0..new.len()).step_by(BLOCK_BYTES) {
         let end = at + BLOCK_BYTES;
-        if old[at..end] == new[at..end] && end <= read {
+        if old[at..end] == new[at..end] && end.min(needed) <= read {
             continue;
         }
         match ranges.last_mut() {

@@ -119,7 +119,7 @@ impl Store {
             state.carry.is_empty() && state.oldest_is_busy()
         };
         if busy {
-            self.inner.room.wait().await;
+            self.inner.room.next().await;
         }
         busy
     }
@@ -339,16 +339,20 @@ impl State {
         let mut writes = Vec::new();
         let mut left = WRITE_BACK_STEP_BYTES;
         let mut blocked = false;
+        let mut waiting = Vec::new();
         while left > 0 && writes.len() < WRITE_BACK_STEP_WRITES {
             let Some(id) = self.write_back.pop_front() else { break };
             let Some(log) = self.logs.get_mut(id) else { continue };
             log.write_back_queued = false;
-            blocked |= !take_write_back(id, log, &mut self.files_due, &mut left, &mut writes);
+            let is_served = take_write_back(id, log, &mut self.files_due, &mut left, &mut writes);
+            blocked |= !is_served;
             if log.unwritten() >= WRITE_BACK_BYTES && !log.write_back_queued {
                 log.write_back_queued = true;
-                self.write_back.push_back(id);
+                // One that waits for its file would come round in this loop for ever.
+                if is_served { self.write_back.push_back(id) } else { waiting.push(id) }
             }
         }
+        self.write_back.extend(waiting);
         if self.is_pressed() {
             blocked |= self.plan_pressure(&mut left, &mut writes);
         }
@@ -402,7 +406,7 @@ impl State {
     /// Whether a log that holds the oldest commits has a write under way.
     fn oldest_is_busy(&self) -> bool {
         let mut oldest = self.pin_order.iter().take(PRESSURE_LOGS_MAX);
-        oldest.any(|(_, id)| self.logs.get(*id).is_some_and(Log::is_writing))
+        oldest.any(|(_, id)| self.logs.get(*id).is_some_and(|log| log.fence.is_none() && log.is_writing()))
     }
 
     fn evict(&mut self) {

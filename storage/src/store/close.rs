@@ -65,7 +65,7 @@ impl Store {
             self.with(id, |log| log.check_fence())??;
             if !more {
                 // Only a background write still under way can be waited for here: everything staged is committed.
-                self.inner.room.wait().await;
+                self.inner.room.next().await;
             }
         }
         self.close_active(id).await?;
@@ -99,7 +99,7 @@ impl Store {
             }
             match self.take_last_blocks(id) {
                 Some(write) => self.write_back_all(vec![(id, write)]).await,
-                None => self.inner.room.wait().await,
+                None => self.inner.room.next().await,
             }
             self.with(id, |log| log.check_fence())??;
         }

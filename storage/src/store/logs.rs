@@ -205,7 +205,15 @@ impl Store {
         }
         let base = log.active().base;
         let missing = matches!(log.active().file, crate::log::segment::FileState::Missing);
+        let loaded: Vec<Offset> = log
+            .segments
+            .iter()
+            .filter(|segment| segment.indexes.is_on_disk())
+            .map(|segment| segment.base)
+            .collect();
+        state.cold_bytes += log.segments.iter().map(|segment| segment.indexes.cold_bytes()).sum::<usize>();
         let id = state.logs.insert(log);
+        state.cold_loaded.extend(loaded.into_iter().map(|base| (id, base)));
         state.by_id.insert(new.id, id);
         if missing {
             state.files_due.push_back((id, base));

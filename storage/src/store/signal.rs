@@ -22,17 +22,30 @@ impl Signal {
         }
     }
 
-    /// Resolves at the next notification, or at once when there was one since the last wait.
+    /// Resolves at the next notification, or at once when there was one since the last wait. For one waiter.
     pub(super) async fn wait(&self) {
         poll_fn(|context| {
             if self.count.get() > self.seen.get() {
                 self.seen.set(self.count.get());
                 return Poll::Ready(());
             }
-            self.waiting.borrow_mut().push(context.waker().clone());
+            self.remember(context.waker());
             Poll::Pending
         })
         .await;
+    }
+
+    fn remember(&self, waker: &Waker) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    /// Resolves at the next notification after this call.
+    pub(super) fn next(&self) -> impl Future<Output = ()> + '_ {
+        let before = self.count.get();
+        self.wait_until(move || self.count.get() > before)
     }
 
     /// Resolves once `done` holds; it is asked again at every notification.
@@ -41,7 +54,7 @@ impl Signal {
             if done() {
                 return Poll::Ready(());
             }
-            self.waiting.borrow_mut().push(context.waker().clone());
+            self.remember(context.waker());
             Poll::Pending
         })
         .await;

@@ -11,6 +11,7 @@ use slipring_protocol::ids::{
     BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId,
     TopicIdPartition,
 };
+use slipring_storage::checkpoint::load_partition_metadata;
 use slipring_storage::directory::{DataDirectory, Expectation};
 use slipring_storage::disk::{BufPool, Disk};
 use slipring_storage::error::{AppendError, ReadError, StorageError};
@@ -21,7 +22,11 @@ use slipring_storage::recovery::{DirectoryRecovery, recover_directory};
 use slipring_storage::store::{LogId, LogOpenReport, NewLog, Store, StoreConfig};
 use uuid::Uuid;
 
+pub mod workload;
+
 pub const ROOT: &str = "/data";
+/// So many names there are: topic `n` and topic `n + NAMES` share one.
+pub const NAMES: u32 = 100;
 
 pub fn root() -> PathBuf {
     Path::new(ROOT).to_path_buf()
@@ -36,7 +41,7 @@ pub fn log_of(topic: u32) -> TopicIdPartition {
 }
 
 pub fn topic_name(topic: u32) -> Arc<str> {
-    Arc::from(format!("t{topic}"))
+    Arc::from(format!("t{}", topic % NAMES))
 }
 
 pub fn new_log(topic: u32, config: LogConfig, epoch: i32) -> NewLog {
@@ -60,6 +65,12 @@ pub async fn open_directory(
         DataDirectory::open(disk, root, &expectation()).await.map_err(|error| error.to_string())?;
     let recovery = recover_directory(disk, &directory).await.map_err(|error| error.to_string())?;
     Ok((Arc::new(directory), recovery))
+}
+
+/// The topic id that the directory of this topic's name carries.
+pub async fn owner(disk: &Disk, topic: u32) -> Option<TopicId> {
+    let path = root().join(format!("{}-0", topic_name(topic))).join("partition.metadata");
+    load_partition_metadata(disk, &path).await.ok().flatten()
 }
 
 /// One batch whose records say which number they have.
