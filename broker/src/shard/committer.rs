@@ -9,28 +9,40 @@ use slipring_storage::store::Committed;
 
 use super::Shard;
 use crate::partition::produce::{Produced, Waiter};
+use crate::runtime::timers::TICK;
 use crate::runtime::{self, Queue};
 
 /// Runs the committer of store `index` until the shard stops and nothing is staged.
 pub async fn run(shard: Rc<Shard>, index: usize) {
     let store = shard.stores[index].clone();
-    loop {
+    // Commits in a row that brought nothing.
+    let mut futile = 0;
+    while !shard.stopping.get() || (store.has_staged() && futile < FUTILE_MAX) {
         if !store.has_staged() {
-            if shard.stopping.get() {
-                shard.committers_running.set(shard.committers_running.get() - 1);
-                shard.quiet.wake_all();
-                return;
-            }
             shard.commit_signals[index].wait().await;
             continue;
         }
         let began = runtime::now();
         let committed = store.commit().await;
         shard.metrics.commit_seconds.observe(runtime::now().since(began).as_secs_f64());
+        let brought = !committed.advanced.is_empty() || !committed.failed.is_empty();
         answer(&shard, index, committed);
         shard.end_turn();
+        futile = if brought { 0 } else { futile + 1 };
+        if futile > 1 {
+            // The journal has failed or waits for room. Trying again at once would keep the core from making any.
+            runtime::sleep(TICK).await;
+        }
     }
+    if store.has_staged() {
+        shard.closed_cleanly.set(false);
+    }
+    shard.committers_running.set(shard.committers_running.get() - 1);
+    shard.quiet.wake_all();
 }
+
+/// Commits in a row that bring nothing after which a stop no longer waits for what is staged: about a second.
+const FUTILE_MAX: u32 = 500;
 
 /// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs.
 pub fn start_background(shard: &Rc<Shard>, index: usize) {
