@@ -1,16 +1,20 @@
 //! Conformance runs against real processes: stock clients and Apache Kafka 4.3.0 are the judges. Needs
 //! `scripts/install-clients`; everything it writes lies under `.cache` of the checkout.
 
+mod chance;
 mod clients;
+mod crash;
 mod dataset;
 mod differential;
 mod dump;
+mod malformed;
 mod matrix;
 mod process;
 mod session;
 mod target;
 mod topics;
 mod verify;
+mod victim;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -63,6 +67,57 @@ enum Run {
         #[arg(long)]
         all: bool,
     },
+    /// `kill -9` or power cuts under load: nothing acknowledged may be lost, nothing idempotent be there twice.
+    Crash(Crash),
+    /// Hostile input: the connection gets what Kafka gives, others are served, memory is bounded, the broker lives.
+    Malformed(Malformed),
+}
+
+#[derive(clap::Args)]
+struct Malformed {
+    /// Requests in all.
+    #[arg(long, default_value_t = 100_000)]
+    requests: usize,
+    /// The broker.
+    #[arg(long, value_enum, default_value = "slipring")]
+    target: TargetKind,
+    /// Connections that stand around idle.
+    #[arg(long, default_value_t = 10_000)]
+    idle: usize,
+    /// Repeats the choices of another run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Writes the table of expectations anew; for `--target kafka`.
+    #[arg(long)]
+    record: bool,
+}
+
+#[derive(clap::Args)]
+struct Crash {
+    /// The broker; Kafka shows that the test itself is right.
+    #[arg(long, value_enum, default_value = "slipring")]
+    target: TargetKind,
+    /// Crashes.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Load before each crash, in seconds, at most; at least a third of it.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Rate of all producers together, in MB/s.
+    #[arg(long, default_value_t = 40)]
+    megabytes: u64,
+    /// Repeats the choices of another run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Instead of killing: this script cuts the power under the data directory (see scripts/power-cut).
+    #[arg(long, requires = "data_dir")]
+    power_cut: Option<PathBuf>,
+    /// The broker's data directory, if it is not to be one under `--work`.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// More settings of the broker, as key=value.
+    #[arg(long = "set")]
+    settings: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,6 +163,25 @@ fn run(arguments: Arguments) -> io::Result<bool> {
             left: target,
             only,
             shows_all: all,
+        }),
+        Run::Crash(crash) => crash::run(&crash::Settings {
+            launcher: launcher(Duration::from_secs(3600)),
+            target: crash.target,
+            rounds: crash.rounds,
+            load: Duration::from_secs_f64(crash.seconds),
+            seed: chance::seed(crash.seed),
+            bytes_per_second: crash.megabytes << 20,
+            data: crash.data_dir,
+            cut: crash.power_cut,
+            settings: crash.settings,
+        }),
+        Run::Malformed(malformed) => malformed::run(&malformed::Settings {
+            launcher: launcher(Duration::from_secs(3600)),
+            target: malformed.target,
+            requests: malformed.requests,
+            seed: chance::seed(malformed.seed),
+            idle: malformed.idle,
+            is_recording: malformed.record,
         }),
     }
 }
