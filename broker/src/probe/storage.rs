@@ -27,6 +27,13 @@ pub fn describe_storage(directory: &Path) {
     let mount = mount_of(directory);
     let device = device_of(directory, mount.as_ref());
     let filesystem = mount.as_ref().map_or("unknown", |mount| &mount.filesystem);
+    if matches!(filesystem, "tmpfs" | "ramfs") {
+        tracing::warn!(
+            directory = %directory.display(),
+            filesystem,
+            "the data directory is kept in memory: records survive the process, not the machine"
+        );
+    }
     let Some(device) = device else {
         tracing::info!(directory = %directory.display(), filesystem, device = "unknown", "storage");
         return;
