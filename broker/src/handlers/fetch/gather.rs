@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use slipring_protocol::batch::BatchHeader;
+use slipring_protocol::batch::BATCH_PREFIX_SIZE;
 use slipring_protocol::error_code::ErrorCode;
 use slipring_storage::chunk::ChunkSlice;
 use slipring_storage::read::{ReadSlice, read_range};
@@ -116,28 +116,27 @@ fn fit(plans: &mut [FetchPlan], bytes_max: usize) {
     }
 }
 
-/// Cuts a plan to whole batches within `bytes_max`.
+/// Cuts a plan to whole batches within `bytes_max`. A batch may run on from one slice into the next.
 fn cut(plan: &mut FetchPlan, bytes_max: usize) {
-    let mut left = bytes_max;
-    let mut kept = Vec::new();
+    let mut memory = Vec::with_capacity(plan.slices.len());
     for slice in plan.slices.drain(..) {
-        let bytes = slice_bytes(&slice);
-        if bytes <= left {
-            left -= bytes;
-            kept.push(slice);
-            continue;
+        match slice {
+            ReadSlice::Memory(slice) => memory.push(slice),
+            // Where the batches of a range end is known once it is read; it waits for the next fetch.
+            ReadSlice::File(_) => break,
         }
-        // Where the batches of a range end is known once it is read; it waits for the next fetch.
-        if let ReadSlice::Memory(memory) = slice {
-            let whole = whole_batches(&memory, left);
-            if whole > 0 {
-                kept.push(ReadSlice::Memory(memory.sub(0..whole)));
-            }
-        }
-        break;
     }
-    plan.bytes = kept.iter().map(slice_bytes).sum();
-    plan.slices = kept;
+    let whole = whole_batches(&memory.iter().map(|slice| &**slice).collect::<Vec<_>>(), bytes_max);
+    let mut left = whole;
+    for slice in memory {
+        let bytes = slice.len().min(left);
+        if bytes == 0 {
+            break;
+        }
+        left -= bytes;
+        plan.slices.push(ReadSlice::Memory(slice.sub(0..bytes)));
+    }
+    plan.bytes = whole;
 }
 
 fn slice_bytes(slice: &ReadSlice) -> usize {
@@ -147,16 +146,28 @@ fn slice_bytes(slice: &ReadSlice) -> usize {
     }
 }
 
-/// How many of the first `bytes_max` bytes are whole batches.
-fn whole_batches(bytes: &[u8], bytes_max: usize) -> usize {
+/// How many of the first `bytes_max` bytes of all slices together are whole batches.
+fn whole_batches(slices: &[&[u8]], bytes_max: usize) -> usize {
     let mut end = 0;
-    while let Ok(header) = BatchHeader::parse(&bytes[end..]) {
-        if end + header.size() > bytes_max {
-            break;
-        }
-        end += header.size();
+    while let Some(size) = batch_size_at(slices, end).filter(|size| end + size <= bytes_max) {
+        end += size;
     }
     end
+}
+
+/// Size of the batch that begins `at` bytes into all slices together, from the length in its header.
+fn batch_size_at(slices: &[&[u8]], at: usize) -> Option<usize> {
+    let mut bytes = slices.iter().scan(0, |begin, slice| {
+        let skip = (at + 8).saturating_sub(*begin).min(slice.len());
+        *begin += slice.len();
+        Some(&slice[skip..])
+    });
+    let mut length = [0; 4];
+    let mut field = bytes.by_ref().flatten();
+    for byte in &mut length {
+        *byte = *field.next()?;
+    }
+    usize::try_from(i32::from_be_bytes(length)).ok().map(|length| BATCH_PREFIX_SIZE + length)
 }
 
 /// The bytes of a plan. Tail slices are there already; ranges of segments are read through this core's ring.
@@ -178,4 +189,29 @@ pub(super) async fn read(shard: &Rc<Shard>, plan: &mut FetchPlan) -> Result<Vec<
         }
     }
     Ok(slices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_cut_whole_wherever_slices_end() {
+        let batch = |size: usize| {
+            let mut bytes = vec![0; size];
+            bytes[8..12].copy_from_slice(&(size as i32 - 12).to_be_bytes());
+            bytes
+        };
+        let bytes = [batch(100), batch(300), batch(61), batch(200)].concat();
+        for (limit, whole) in [(0, 0), (99, 0), (100, 100), (399, 100), (400, 400), (661, 661), (9_999, 661)]
+        {
+            assert_eq!(whole_batches(&[&bytes], limit), whole, "{limit}");
+            for at in 0..bytes.len() {
+                let (left, right) = bytes.split_at(at);
+                assert_eq!(whole_batches(&[left, right], limit), whole, "{limit}, slices end at {at}");
+                let (middle, right) = right.split_at(right.len().min(5));
+                assert_eq!(whole_batches(&[left, &[], middle, right], limit), whole, "{limit}, {at}");
+            }
+        }
+    }
 }
