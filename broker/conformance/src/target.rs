@@ -87,6 +87,8 @@ impl Launcher {
         let mut command = Command::new(&self.broker);
         command.arg("start").arg("--data-dir").arg(directory.join("data"));
         command.arg("--listen").arg(format!("PLAINTEXT://127.0.0.1:{port}"));
+        // Several brokers run beside each other, and the port of the metrics is fixed.
+        command.arg("--set").arg("slipring.metrics.listener=");
         for (key, value) in settings {
             command.arg("--set").arg(format!("{key}={value}"));
         }

@@ -1,5 +1,7 @@
 //! The batches that scripts send. All times are fixed, so that the same bytes go to both brokers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use slipring_protocol::batch::{BatchBuilder, Compression, RecordSpec};
 use slipring_protocol::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
@@ -12,11 +14,16 @@ pub(crate) const CODECS: [Compression; 5] =
 
 /// A builder with records `from..from + count`: key `k<i>`, value `value <i>`, a second apart.
 pub(crate) fn numbered(from: i64, count: i64) -> BatchBuilder {
+    numbered_since(T0, from, count)
+}
+
+/// As [`numbered`], with another time of record 0.
+fn numbered_since(since: i64, from: i64, count: i64) -> BatchBuilder {
     let mut builder = BatchBuilder::new();
     for number in from..from + count {
         let key = format!("k{number}");
         let value = format!("value {number}");
-        builder.append(TimestampMs(T0 + number * 1000), Some(key.as_bytes()), Some(value.as_bytes()));
+        builder.append(TimestampMs(since + number * 1000), Some(key.as_bytes()), Some(value.as_bytes()));
     }
     builder
 }
@@ -54,6 +61,13 @@ pub(crate) fn sized(bytes: usize) -> Vec<u8> {
 /// A batch of an idempotent producer.
 pub(crate) fn sequenced(producer: i64, epoch: i16, sequence: i32, count: i64) -> Vec<u8> {
     let mut builder = numbered(i64::from(sequence), count);
+    builder.producer(ProducerId(producer), ProducerEpoch(epoch), Sequence(sequence)).build()
+}
+
+/// A batch of an idempotent producer that was written just now: its state does not expire.
+pub(crate) fn sequenced_now(producer: i64, epoch: i16, sequence: i32, count: i64) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(T0, |since| since.as_millis() as i64);
+    let mut builder = numbered_since(now, i64::from(sequence), count);
     builder.producer(ProducerId(producer), ProducerEpoch(epoch), Sequence(sequence)).build()
 }
 

@@ -14,9 +14,10 @@ use std::io;
 use std::time::Instant;
 
 use crate::say;
-use crate::target::{Launcher, TargetKind};
+use crate::target::{Launcher, Running, TargetKind};
 use diff::Difference;
 use session::{Session, Step};
+use steps::Script;
 
 /// What to compare.
 pub(crate) struct Settings {
@@ -112,18 +113,11 @@ const EXAMPLES_MAX: usize = 4;
 fn trace(settings: &Settings, kind: TargetKind, name: &str) -> io::Result<Vec<Step>> {
     let broker = settings.launcher.start(kind, name, REFEREES_SETTINGS)?;
     let mut session = Session::new(broker.address, &settings.launcher.work.join(name));
-    for (name, script) in steps::SECTIONS {
-        if settings.only.as_ref().is_none_or(|only| name.starts_with(only.as_str())) {
-            let start = Instant::now();
-            session.section(name);
-            script(&mut session);
-            let seconds = start.elapsed().as_secs_f64();
-            say(format_args!("{kind:?} {name}: {} steps so far, {seconds:.1} s", session.steps()));
-            if broker.has_ended() {
-                return Err(io::Error::other(format!("{kind:?} is gone in section {name}")));
-            }
-        }
-    }
+    play(settings, &mut session, steps::SECTIONS, &broker)?;
+    broker.stop();
+    let broker = settings.launcher.restart(kind, name, REFEREES_SETTINGS)?;
+    session.move_to(broker.address);
+    play(settings, &mut session, steps::AFTER_RESTART, &broker)?;
     broker.stop();
     let steps = session.finish();
     let mut text = String::new();
@@ -132,6 +126,28 @@ fn trace(settings: &Settings, kind: TargetKind, name: &str) -> io::Result<Vec<St
     }
     fs::write(settings.launcher.work.join(format!("{name}.trace")), text)?;
     Ok(steps)
+}
+
+fn play(
+    settings: &Settings,
+    session: &mut Session,
+    scripts: &'static [(&str, Script)],
+    broker: &Running,
+) -> io::Result<()> {
+    for (name, script) in scripts {
+        if settings.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
+            continue;
+        }
+        let start = Instant::now();
+        session.section(name);
+        script(session);
+        let seconds = start.elapsed().as_secs_f64();
+        say(format_args!("{name}: {} steps so far, {seconds:.1} s", session.steps()));
+        if broker.has_ended() {
+            return Err(io::Error::other(format!("the broker is gone in section {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// What `scripts/referee` sets for one node, so that both brokers tell the same settings.

@@ -18,8 +18,17 @@ pub(crate) struct Normaliser {
 }
 
 impl Normaliser {
-    pub(crate) fn new(own: &[(String, &'static str)]) -> Self {
-        Self { topic_ids: Vec::new(), session_ids: Vec::new(), producer_ids: Vec::new(), own: own.to_vec() }
+    pub(crate) const fn new() -> Self {
+        Self { topic_ids: Vec::new(), session_ids: Vec::new(), producer_ids: Vec::new(), own: Vec::new() }
+    }
+
+    /// Learns where the broker is: its port (the next one is the referee's controller) and, once, its directory.
+    pub(crate) fn learn_place(&mut self, port: u16, directory: &str) {
+        self.own.push((port.to_string(), "<port>"));
+        self.own.push(((port + 1).to_string(), "<controller's port>"));
+        if !directory.is_empty() {
+            self.own.push((directory.to_owned(), "<directory>"));
+        }
     }
 
     /// Replaces what cannot be equal.
@@ -137,7 +146,7 @@ mod tests {
 
     #[test]
     fn ids_are_numbered_as_they_come() {
-        let mut normaliser = Normaliser::new(&[]);
+        let mut normaliser = Normaliser::new();
         let mut tree = json!([
             { "name": "a", "topic_id": "aa", "session_id": 0, "producer_id": -1 },
             { "name": "a", "topic_id": "bb", "session_id": 77, "producer_id": 3 },

@@ -30,13 +30,15 @@ pub(crate) struct Session {
 impl Session {
     /// A script's run against the broker at `address`, which keeps its data in `directory`.
     pub(crate) fn new(address: SocketAddr, directory: &Path) -> Self {
-        let own = [
-            (address.port().to_string(), "<port>"),
-            ((address.port() + 1).to_string(), "<controller's port>"),
-            (directory.display().to_string(), "<directory>"),
-        ];
-        let connection = Connection::new(address);
-        Self { connection, section: "", steps: Vec::new(), normaliser: Normaliser::new(&own) }
+        let mut normaliser = Normaliser::new();
+        normaliser.learn_place(address.port(), &directory.display().to_string());
+        Self { connection: Connection::new(address), section: "", steps: Vec::new(), normaliser }
+    }
+
+    /// The broker has come back elsewhere.
+    pub(crate) fn move_to(&mut self, address: SocketAddr) {
+        self.connection = Connection::new(address);
+        self.normaliser.learn_place(address.port(), "");
     }
 
     /// Begins a section: a name for the steps that follow, and a fresh connection.

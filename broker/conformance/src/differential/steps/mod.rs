@@ -13,6 +13,7 @@ mod list_offsets;
 mod metadata;
 mod produce;
 mod produce_invalid;
+mod restart;
 mod wire;
 
 use super::session::Session;
@@ -36,7 +37,11 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("fetch", fetch::run),
     ("fetch-sessions", fetch_sessions::run),
     ("list-offsets", list_offsets::run),
+    ("restart", restart::prepare),
 ];
+
+/// What follows after a clean stop and start.
+pub(crate) const AFTER_RESTART: &[(&str, Script)] = &[("restart", restart::run)];
 
 /// Topics of scripts hold records of long ago.
 const FOR_EVER: (&str, &str) = ("retention.ms", "-1");
