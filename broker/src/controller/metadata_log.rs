@@ -88,7 +88,7 @@ impl MetadataLog {
         let change = LeaderChange { leader: node, voters: vec![node], granting_voters: vec![node] };
         let mut batch = BatchBuilder::new();
         batch.append_control(runtime::wall_clock(), &ControlRecord::LeaderChange(change));
-        let last = led.stage(&mut batch)?;
+        let last = led.stage(shard, &mut batch).await?;
         led.durable(shard, last).await?;
         Ok(led)
     }
@@ -130,13 +130,14 @@ impl MetadataLog {
             for record in records {
                 batch.append(now, None, Some(&record.to_bytes()));
             }
-            last = self.stage(&mut batch)?;
+            last = self.stage(shard, &mut batch).await?;
         }
         self.durable(shard, last).await?;
         Ok(last)
     }
 
-    fn stage(&self, batch: &mut BatchBuilder) -> Result<Offset, MetadataLogError> {
+    /// Stages a batch; waits while the store has no room, as a client's produce does.
+    async fn stage(&self, shard: &Rc<Shard>, batch: &mut BatchBuilder) -> Result<Offset, MetadataLogError> {
         batch.leader_epoch(self.epoch);
         let bytes = batch.build();
         let header = BatchHeader::parse(&bytes).expect("built a line above");
@@ -147,7 +148,17 @@ impl MetadataLog {
             origin: Origin::RaftLeader,
             now: runtime::wall_clock(),
         };
-        Ok(self.store.append(self.log, &append)?.last_offset)
+        loop {
+            match self.store.append(self.log, &append) {
+                Ok(appended) => return Ok(appended.last_offset),
+                Err(AppendError::Busy) => {
+                    shard.end_turn();
+                    self.store.wait_for_room().await;
+                    runtime::yield_if_needed().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     async fn durable(&self, shard: &Rc<Shard>, last: Offset) -> Result<(), MetadataLogError> {
