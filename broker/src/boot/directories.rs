@@ -2,6 +2,8 @@
 //! stopped. On any driver's disk.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use slipring_protocol::ids::{BrokerId, Offset, PartitionIndex, TopicId, TopicIdPartition, TopicPartition};
@@ -67,6 +69,12 @@ pub async fn open(
             tracing::error!(partition = %lost, "acknowledged data is lost: its log's directory is gone");
         }
         let scan = directory.scan(disk).await?;
+        for name in &scan.deleted {
+            // What a stop or a crash kept the removal from finishing.
+            if let Err(error) = remove(disk, &path.join(name)).await {
+                tracing::warn!(directory = name, %error, "a deleted log's directory can't be removed");
+            }
+        }
         for damaged in &scan.damaged {
             tracing::error!(directory = damaged.name, error = %damaged.error, "log can't be used");
         }
@@ -86,6 +94,17 @@ pub async fn open(
         });
     }
     Ok(open)
+}
+
+/// Removes a partition's directory with its files.
+///
+/// # Errors
+/// Those of the disk.
+pub async fn remove(disk: &Disk, directory: &Path) -> io::Result<()> {
+    for entry in disk.list(directory)? {
+        disk.remove_file(&directory.join(entry.name)).await?;
+    }
+    disk.remove_dir(directory).await
 }
 
 /// Marks the directories as cleanly closed, so that the next start trusts their checkpoints. True when all could be marked.

@@ -1,6 +1,7 @@
 //! The controller's start on shard 0: open the metadata log, replay it, take the lead, register this broker, publish the first
 //! view (from then on every shard serves its partitions), and unfence.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use slipring_machine::controller::{
 };
 use slipring_machine::image::{DirectoryId, ImageDelta, MetadataImage};
 use slipring_protocol::ids::{LeaderEpoch, PartitionIndex, TopicId, TopicIdPartition};
-use slipring_protocol::metadata_records::{Endpoint, FeatureRange};
+use slipring_protocol::metadata_records::{Endpoint, FeatureRange, MetadataRecord};
 use slipring_storage::error::StorageError;
 use slipring_storage::log::LogConfig;
 use slipring_storage::store::{LogId, NewLog};
@@ -18,6 +19,7 @@ use slipring_storage::store::{LogId, NewLog};
 use super::host::{ControllerHost, HostError};
 use super::metadata_log::{self, MetadataLog};
 use super::placement::{self, Placement};
+use super::strays;
 use super::view::{ClusterView, Directories, Local, SUPPORTED_FEATURES};
 use crate::partition::Partition;
 use crate::runtime::{self, Queue};
@@ -46,7 +48,11 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     let store = shard.stores[0].clone();
     let mut image = MetadataImage::empty(shard.view().cluster_id().into());
     let mut damaged = None;
+    let mut removed = BTreeSet::new();
     metadata_log::replay(shard, &store, log, |offset, epoch, record| {
+        if let MetadataRecord::RemoveTopic(topic) = &record {
+            removed.insert(topic.id);
+        }
         if damaged.is_none() {
             damaged = image.replay(&[record], offset, epoch).err();
         }
@@ -55,6 +61,7 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     if let Some(error) = damaged {
         return Err(error.into());
     }
+    strays::clear(&shard.disk, &shard.directories, &image, &removed).await.map_err(HostError::Strays)?;
     let directory = &shard.directories[0].directory;
     let state_path = directory.partition_path(METADATA_DIRECTORY).join("quorum-state");
     let node = shard.config.node_id;

@@ -45,6 +45,9 @@ pub enum HostError {
     /// Its own records contradict each other.
     #[error("the metadata log contradicts itself: {0}")]
     Image(#[from] ImageError),
+    /// Logs without a topic can't be moved out of the way.
+    #[error("logs of deleted topics can't be cleared: {0}")]
+    Strays(std::io::Error),
     /// Start-up was refused.
     #[error("the controller refused to start this broker: {0}")]
     Refused(String),

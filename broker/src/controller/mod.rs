@@ -6,4 +6,5 @@ pub mod boot;
 pub mod host;
 pub mod metadata_log;
 pub mod placement;
+mod strays;
 pub mod view;
