@@ -79,6 +79,11 @@ impl Session {
         self.steps.push(Step { name, tree });
     }
 
+    /// Keeps what a script has made of several answers.
+    pub(crate) fn note(&mut self, name: &str, tree: &Value) {
+        self.keep(name.to_owned(), &Outcome::Answer(tree.clone()));
+    }
+
     /// Something that should have gone well did not: a step of its own, which the other side hardly has.
     fn failed(&mut self, what: &str, why: &Value) {
         let name = format!("{what} failed, after step {}", self.steps.len());

@@ -7,6 +7,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
+mod fetch_large;
 mod fetch_sessions;
 mod idempotence;
 mod list_offsets;
@@ -35,6 +36,7 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("produce-invalid", produce_invalid::run),
     ("idempotence", idempotence::run),
     ("fetch", fetch::run),
+    ("fetch-large", fetch_large::run),
     ("fetch-sessions", fetch_sessions::run),
     ("list-offsets", list_offsets::run),
     ("restart", restart::prepare),
