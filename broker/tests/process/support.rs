@@ -278,6 +278,16 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
+    /// What each thread does in the kernel, for the message of a test that waits in vain.
+    fn threads(&self) -> Vec<String> {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.id())) else { return Vec::new() };
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let tasks = tasks.map(|task| task.unwrap().path());
+        tasks
+            .map(|task| ["comm", "wchan", "syscall", "schedstat"].map(|file| read(task.join(file))).join(" "))
+            .collect()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.try_wait().is_none()
     }
@@ -300,7 +310,9 @@ impl Process {
             if log.contains(text) {
                 return;
             }
-            assert!(ended.is_none() && Instant::now() < deadline, "no {text} in {log}");
+            if ended.is_some() || Instant::now() > deadline {
+                panic!("no {text} in {log}\nended: {ended:?}, threads: {:#?}", self.threads());
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
