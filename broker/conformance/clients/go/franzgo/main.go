@@ -26,7 +26,6 @@ func produce(o common.Options) (int64, error) {
 		kgo.SeedBrokers(o.Bootstrap), kgo.DefaultProduceTopic(o.Topic), kgo.RequiredAcks(acks),
 		kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(1_000_000),
 		kgo.ProducerLinger(5 * time.Millisecond), kgo.MaxBufferedRecords(20_000), kgo.MaxBufferedBytes(64 << 20),
-		kgo.RecordDeliveryTimeout(60 * time.Second),
 	}
 	if !o.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
