@@ -72,6 +72,9 @@ pub fn prepare_process() {
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
     // SAFETY: membarrier takes two integers and touches no memory of ours; a kernel without it answers ENOSYS.
     unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
+    if let Err(error) = ticker::prepare_process() {
+        tracing::warn!(%error, "a core that oversleeps can't be woken by a signal");
+    }
 }
 
 /// Starts the thread of one shard, pinned to `cpu` (or floating when there are more shards than processors), and runs
@@ -106,13 +109,14 @@ where
             GlommioError::IoError(source) => source,
             other => std::io::Error::other(other.to_string()),
         })?;
+        let pulse = Arc::new(Pulse::default());
+        ticker::watch(&pulse);
         executor.run(async move {
             let background = glommio::executor().create_task_queue(
                 Shares::Static(100),
                 Latency::NotImportant,
                 "background",
             );
-            let pulse = Arc::new(Pulse::default());
             let driver = UringDriver { origin: process_start(), background, pulse: pulse.clone() };
             let runtime = Rc::new(Runtime { driver: Driver::Uring(driver), timers: TimerWheel::new() });
             enter(runtime.clone());
