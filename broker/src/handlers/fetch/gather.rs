@@ -98,18 +98,21 @@ async fn plan_once(
     for (place, plan) in answers.await {
         plans[place] = plan;
     }
-    fit(&mut plans, limits.bytes_max);
+    let partition_bytes_max =
+        |place: usize| wanted[place].as_ref().map_or(0, |(_, part): &(ShardId, FetchPart)| part.bytes_max);
+    fit(&mut plans, limits.bytes_max, partition_bytes_max);
     plans
 }
 
-/// Every owner planned up to the limit: cuts the plans, in order, to the limit over all. The first that has records keeps
-/// its first batch whatever its size.
-fn fit(plans: &mut [FetchPlan], bytes_max: usize) {
+/// Every owner planned up to the limit, and let the first batch of its first partition through whatever its size: cuts
+/// the plans, in order, to their own limits and to the one over all. The first that has records keeps its first batch.
+fn fit(plans: &mut [FetchPlan], bytes_max: usize, partition_bytes_max: impl Fn(usize) -> usize) {
     let mut left = bytes_max;
     let mut first = true;
-    for plan in plans {
-        if plan.bytes > left && !first {
-            cut(plan, left);
+    for (place, plan) in plans.iter_mut().enumerate() {
+        let limit = left.min(partition_bytes_max(place));
+        if plan.bytes > limit && !first {
+            cut(plan, limit);
         }
         first &= plan.bytes == 0;
         left = left.saturating_sub(plan.bytes);
@@ -137,13 +140,6 @@ fn cut(plan: &mut FetchPlan, bytes_max: usize) {
         plan.slices.push(ReadSlice::Memory(slice.sub(0..bytes)));
     }
     plan.bytes = whole;
-}
-
-fn slice_bytes(slice: &ReadSlice) -> usize {
-    match slice {
-        ReadSlice::Memory(memory) => memory.len(),
-        ReadSlice::File(range) => range.bytes_most(),
-    }
 }
 
 /// How many of the first `bytes_max` bytes of all slices together are whole batches.
