@@ -5,6 +5,7 @@ mod support;
 
 use slipring_storage::disk::block_on;
 use slipring_storage::disk::sim::{OpKind, TracedOp};
+use slipring_storage::store::PlantedBug;
 use support::workload::{Model, Shape, drive, go_on, sim, verify};
 
 /// The operations of the whole workload that change something: a cut at any other is a cut at the next of these.
@@ -50,7 +51,7 @@ fn every_power_cut_keeps_what_was_acknowledged() {
 }
 
 /// The tests above are worth something only if they find bugs: plants one and looks for it.
-fn finds(bug: slipring_storage::store::PlantedBug) -> bool {
+fn finds(bug: PlantedBug) -> bool {
     let mut shape = Shape::tiny_journal();
     shape.store.planted = Some(bug);
     (0..4).any(|seed| {
@@ -59,11 +60,11 @@ fn finds(bug: slipring_storage::store::PlantedBug) -> bool {
             match found {
                 Ok(Ok(())) => false,
                 Ok(Err(error)) => {
-                    println!("{bug:?}: seed {seed}, operation {at}: {error}");
+                    eprintln!("{bug:?}: seed {seed}, operation {at}: {error}");
                     true
                 }
                 Err(_) => {
-                    println!("{bug:?}: seed {seed}, operation {at}: an assertion");
+                    eprintln!("{bug:?}: seed {seed}, operation {at}: an assertion");
                     true
                 }
             }
@@ -73,12 +74,12 @@ fn finds(bug: slipring_storage::store::PlantedBug) -> bool {
 
 #[test]
 fn an_early_acknowledgement_is_found() {
-    assert!(finds(slipring_storage::store::PlantedBug::AcknowledgeEarly));
+    assert!(finds(PlantedBug::AcknowledgeEarly));
 }
 
 #[test]
 fn journal_space_freed_too_early_is_found() {
-    assert!(finds(slipring_storage::store::PlantedBug::FreeEarly));
+    assert!(finds(PlantedBug::FreeEarly));
 }
 
 /// What the workloads go through, so that the cuts above fall everywhere.
@@ -91,7 +92,7 @@ fn the_workloads_go_everywhere() {
         let trace = sim.trace();
         let count = |what: &str, pick: &dyn Fn(&TracedOp) -> bool| {
             let count = trace.iter().filter(|op| pick(op)).count();
-            println!("{what}: {count}");
+            eprintln!("{what}: {count}");
             count
         };
         let journal = |op: &TracedOp| op.path.to_string_lossy().contains("journal");
@@ -112,6 +113,15 @@ fn the_workloads_go_everywhere() {
 #[ignore = "by hand: one cut, SEED, AT, TINY"]
 fn one_cut() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(0u64);
-    let shape = if number("TINY") > 0 { Shape::tiny_journal() } else { Shape::default() };
-    crash_at(number("SEED"), number("AT"), shape).unwrap();
+    let mut shape = if number("TINY") > 0 { Shape::tiny_journal() } else { Shape::default() };
+    shape.store.planted =
+        [None, Some(PlantedBug::AcknowledgeEarly), Some(PlantedBug::FreeEarly)][number("PLANTED") as usize];
+    let (seed, at) = (number("SEED"), number("AT"));
+    if at == 0 {
+        for at in changes_of(seed, shape) {
+            eprintln!("{at}: {:?}", crash_at(seed, at, shape));
+        }
+        return;
+    }
+    crash_at(seed, at, shape).unwrap();
 }

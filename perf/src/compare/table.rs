@@ -74,6 +74,9 @@ pub(super) fn notes(rows: &[Row]) -> String {
             median * 100.0,
             worst * 100.0
         );
+        if median > DISTURBED {
+            out.push_str("DISTURBED: the machine was not theirs; these figures prove nothing.\n");
+        }
     }
     for row in rows {
         if let Some(error) = &row.error {
@@ -163,6 +166,8 @@ fn median(values: &mut [f64]) -> Option<f64> {
     }
 }
 
+/// Above this share of the machine for others, a comparison says nothing.
+const DISTURBED: f64 = 0.1;
 /// Ratios so close to 1 are called even.
 const EVEN: f64 = 0.03;
 
@@ -248,8 +253,11 @@ mod tests {
         let mut row = row(2, "one-record", Contender::Kafka, &[("other_cpu_s", 1.0), ("seconds", 10.0)]);
         row.machine.cores = 2;
         row.error = Some("it broke".to_owned());
+        let mut disturbed = row.clone();
+        disturbed.figures.put("other_cpu_s", 10.0);
+        assert!(super::notes(&[disturbed]).contains("DISTURBED"));
         let notes = notes(&[row]);
-        assert!(notes.contains("5.0% of the machine"), "{notes}");
+        assert!(notes.contains("5.0% of the machine") && !notes.contains("DISTURBED"), "{notes}");
         assert!(notes.contains("FAILED: round 2 one-record Apache Kafka 4.3.0, unflushed: it broke"));
     }
 }

@@ -252,6 +252,8 @@ pub(crate) struct Superblock {
     /// First commit of the lap; it stands at the start of the ring.
     pub(crate) first_sequence: u64,
     pub(crate) oldest: Place,
+    /// The last commit that was done, its direct writes included, when this was written.
+    pub(crate) finished: u64,
     /// Nothing in the ring is needed: the stop was clean, or everything was replayed.
     pub(crate) empty: bool,
 }
@@ -272,6 +274,7 @@ impl Superblock {
         ] {
             put_u64(&mut block, at, value);
         }
+        put_u64(&mut block, 80, self.finished);
         put_u32(&mut block, 72, if self.empty { STATE_EMPTY } else { STATE_ACTIVE });
         let crc = crc32c::crc32c(&block[CRC_FROM..HEADER_BYTES]);
         put_u32(&mut block, CRC_AT, crc);
@@ -292,6 +295,7 @@ impl Superblock {
             lap: u64_at(head, 40),
             first_sequence: u64_at(head, 48),
             oldest: Place { sequence: u64_at(head, 56), position: u64_at(head, 64) },
+            finished: u64_at(head, 80),
             empty: state == STATE_EMPTY,
         })
     }
@@ -420,6 +424,7 @@ mod tests {
             lap: 1,
             first_sequence: 1,
             oldest: Place { sequence: 1, position: RING_START },
+            finished: 0,
             empty: false,
         };
         let mut blocks = superblock(4).encode().to_vec();

@@ -107,7 +107,10 @@ impl Journal {
     fn superblock(&self, lap: u64, oldest: Place, empty: bool, next_lap: bool) -> PendingSuperblock {
         let first_sequence = if next_lap { self.ring.next_sequence() } else { self.lap_first_sequence };
         let generation = self.generation + 1;
-        let superblock = Superblock { journal: self.id, generation, lap, first_sequence, oldest, empty };
+        // Superblocks are written between commits: all before it are done.
+        let finished = self.ring.next_sequence() - 1;
+        let superblock =
+            Superblock { journal: self.id, generation, lap, first_sequence, oldest, finished, empty };
         PendingSuperblock { superblock, next_lap }
     }
 

@@ -57,8 +57,8 @@ pub(crate) enum Offer {
     Nothing,
     /// This.
     Parts(Planned),
-    /// Too much for the journal alone, and the file to write to is not open.
-    NeedsFile,
+    /// Too much for the journal alone, and the file of the segment with this base is not open.
+    NeedsFile(Offset),
 }
 
 impl Log {
@@ -73,7 +73,7 @@ impl Log {
         }
         let mut parts = Vec::new();
         let mut covers_all = true;
-        let mut needs_file = false;
+        let mut needs_file = None;
         for segment in self.segments.range(self.first_open()..) {
             let first = segment.blocks.durable();
             let from = match (self.carry, segment.staged()) {
@@ -95,8 +95,8 @@ impl Log {
                     let (segment, to) = (segment.base, whole);
                     parts.push(Part::Direct { segment, from: submitted, to, base_offset, end_offset, file });
                     fragment_from = whole;
-                } else {
-                    needs_file |= run > fragment_bytes_max;
+                } else if run > fragment_bytes_max {
+                    needs_file.get_or_insert(segment.base);
                 }
             }
             covers_all &= fragment_from <= first;
@@ -105,8 +105,8 @@ impl Log {
                 parts.push(Part::Fragment { segment, from: fragment_from, to, base_offset, end_offset });
             }
         }
-        if needs_file {
-            return Offer::NeedsFile;
+        if let Some(base) = needs_file {
+            return Offer::NeedsFile(base);
         }
         let active = self.active();
         let end = Mark { offset: self.log_end, segment: active.base, position: active.end };

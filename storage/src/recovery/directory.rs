@@ -160,7 +160,9 @@ async fn replay(
                 if let (true, Some((_, segment, position))) = (replay.cut_is_last, replay.cut) {
                     cut_files(disk, path, segment, position).await?;
                 }
-                recovery.promises.extend(replay.promise.map(|promise| (id, promise)));
+                // Without a promise the log was touched all the same, and is not to be trusted unscanned.
+                let touched = Promise { segment: Offset(0), position: 0, end: Offset(0) };
+                recovery.promises.insert(id, replay.promise.unwrap_or(touched));
             }
             None if replay.promise.is_some() => {
                 tracing::error!(log = %id, "the journal holds data of a log whose directory is gone");

@@ -46,6 +46,8 @@ struct Opening<'a> {
     log_start: Offset,
     recovery_point: Option<Offset>,
     promise: Option<Promise>,
+    /// Slipring wrote last: segments then follow each other without a gap, since a log rolls where it ends.
+    ours: bool,
     epochs: EpochCache,
     expiration_ms: i64,
 }
@@ -75,6 +77,7 @@ pub(crate) async fn open(
         log_start,
         recovery_point,
         promise,
+        ours: recovered.ours,
         epochs,
         expiration_ms,
     };
@@ -259,8 +262,12 @@ impl Opening<'_> {
         let next = end.next.max(base);
         state.report.scanned_bytes += end.position;
         let complete = following.is_some_and(|following| following == next);
-        let gap = following.is_some_and(|following| following > next);
-        if end.invalid.is_some() || gap {
+        // Apache Kafka's compaction may leave one, which is none of recovery's business.
+        let kafka_gap =
+            !self.ours && end.invalid.is_none() && following.is_some_and(|following| following > next);
+        let complete = complete || kafka_gap;
+        let missing = following.is_some_and(|following| following > next) && !kafka_gap;
+        if end.invalid.is_some() || missing {
             if let Some(damage) = self.judge(base, &end, complete, file.path()) {
                 state.damage = Some(damage);
             } else if end.position < found.size {
@@ -277,7 +284,7 @@ impl Opening<'_> {
         }
         let partial = last_block(self.disk, &file, end.position).await?;
         let mut segment = match following {
-            Some(_) if complete || (gap && end.invalid.is_none() && state.damage.is_none()) => {
+            Some(_) if complete && state.damage.is_none() => {
                 Segment::found_sealed(base, next, end.position, indexes)
             }
             _ => Segment::found(base, next, end.position, &partial, indexes),
@@ -285,7 +292,7 @@ impl Opening<'_> {
         segment.first_timestamp = first_timestamp;
         state.segments.push_back(segment);
         state.next = next;
-        Ok(state.damage.is_none() && (complete || (gap && end.invalid.is_none())))
+        Ok(state.damage.is_none() && complete)
     }
 
     /// Whether what is invalid there was promised: then it is damage.

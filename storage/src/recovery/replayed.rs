@@ -31,8 +31,11 @@ pub(super) fn sum_up(journals: &[FoundJournal]) -> BTreeMap<LogKey, LogReplay> {
     for journal in journals {
         let last = journal.commits.last().map(|commit| commit.header.sequence);
         for commit in &journal.commits {
-            // Only the parts beside the last commit may be missing: a commit is issued when the one before is done.
-            let unsure = unsure_logs(&commit.descriptors, Some(commit.header.sequence) == last);
+            // Only the parts beside the last commit may be missing: a commit is issued when the one before is done, and so is
+            // a superblock.
+            let sequence = commit.header.sequence;
+            let maybe_cut_short = Some(sequence) == last && sequence > journal.superblock.finished;
+            let unsure = unsure_logs(&commit.descriptors, maybe_cut_short);
             for descriptor in &commit.descriptors {
                 let sure = !unsure.contains(&descriptor.log);
                 let of_log = ordered.entry(descriptor.log).or_default();
@@ -44,9 +47,9 @@ pub(super) fn sum_up(journals: &[FoundJournal]) -> BTreeMap<LogKey, LogReplay> {
 }
 
 /// Logs whose part of a commit is no promise: the last commit's direct writes, and direct writes that were not durable.
-fn unsure_logs(descriptors: &[Descriptor], is_last: bool) -> BTreeSet<LogKey> {
+fn unsure_logs(descriptors: &[Descriptor], maybe_cut_short: bool) -> BTreeSet<LogKey> {
     let unsure = |descriptor: &&Descriptor| match descriptor.kind {
-        Kind::Direct { durable, .. } => is_last || !durable,
+        Kind::Direct { durable, .. } => maybe_cut_short || !durable,
         Kind::Fragment { .. } | Kind::Truncate | Kind::Delete => false,
     };
     descriptors.iter().filter(unsure).map(|descriptor| descriptor.log).collect()

@@ -21,11 +21,19 @@ impl Store {
     /// still found by the next start's recovery.
     pub async fn close(&self) -> Result<(), StorageError> {
         let _stepping = self.inner.stepping.enter().await;
+        let mut left = self.staged_bytes();
+        let mut rounds = 0;
         while self.has_staged_bytes() {
             self.commit_quietly().await;
             self.open_due_files().await;
             if let Some(cause) = self.failure() {
                 return Err(StorageError::Fenced(cause));
+            }
+            rounds = if self.staged_bytes() < left { 0 } else { rounds + 1 };
+            left = self.staged_bytes();
+            if rounds > FRUITLESS_ROUNDS_MAX {
+                let reason = "the journal is too small for what it has to hold".to_owned();
+                return Err(StorageError::BadFile { path: self.journal_path(), reason });
             }
         }
         self.inner.state.borrow_mut().closed = true;
@@ -44,6 +52,10 @@ impl Store {
             Some(error) => Err(error),
             None => self.empty_journal().await,
         }
+    }
+
+    fn journal_path(&self) -> std::path::PathBuf {
+        self.inner.state.borrow().journal.file.path().to_path_buf()
     }
 
     fn has_staged_bytes(&self) -> bool {
@@ -185,3 +197,6 @@ impl Store {
         Ok(())
     }
 }
+
+/// Commits that may bring nothing (they wait for files or for room) before a stop gives up.
+const FRUITLESS_ROUNDS_MAX: u32 = 256;

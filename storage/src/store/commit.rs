@@ -271,8 +271,7 @@ impl State {
                 Source::Dirty => log.queued = false,
                 Source::Carry => log.carry = false,
             },
-            Offer::NeedsFile => {
-                let base = log.active().base;
+            Offer::NeedsFile(base) => {
                 self.files_due.push_back((id, base));
                 self.waiting_for_file.push(id);
             }

@@ -20,7 +20,7 @@ pub(crate) type Results = BTreeMap<String, BTreeMap<Option<i16>, BTreeSet<Outcom
 pub(crate) fn attack(address: SocketAddr, cases: &[Case], requests: usize) -> Results {
     // Those that the broker leaves open take time, and take it together.
     let mut order: Vec<&Case> = cases.iter().cycle().take(requests).collect();
-    order.sort_by_key(|case| case.is_incomplete());
+    order.sort_by_key(|case| case.is_left_waiting());
     let results = Mutex::new(Results::new());
     let next = AtomicUsize::new(0);
     let chunks: Vec<&[&Case]> = order.chunks(CHUNK).collect();
@@ -69,7 +69,7 @@ fn converse(schema: &Schema, address: SocketAddr, chunk: &[&Case]) -> Vec<Outcom
     let sent = Instant::now();
     let outcomes = chunk.iter().zip(streams).map(|(case, stream)| match stream {
         Ok(mut stream) => {
-            let patience = if case.is_incomplete() { SILENCE } else { PATIENCE };
+            let patience = if case.is_left_waiting() { SILENCE } else { PATIENCE };
             let left = patience.saturating_sub(sent.elapsed()).max(Duration::from_millis(1));
             read(schema, case, &mut stream, left)
         }

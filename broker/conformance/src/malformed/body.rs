@@ -113,13 +113,12 @@ impl Body {
             Kind::Int32 => self.bytes.extend((number as i32).to_be_bytes()),
             Kind::Int64 => self.bytes.extend(number.to_be_bytes()),
             Kind::Uuid => self.bytes.extend([0; 16]),
-            // A transactional id would start the coordinator's work, and rack and metadata have nothing to say.
-            Kind::Text if field.nullable.contain(version) && field.default.as_deref() == Some("null") => {
-                self.null(2, flexible);
-            }
+            // A transactional id would set the coordinator to work.
+            Kind::Text if field.nullable.contain(version) && is_left_out(field) => self.null(2, flexible),
             Kind::Text => {
+                let path = if field.is_list { format!("{path}[]") } else { path.to_owned() };
                 let text = if field.name.starts_with("client_software") { "a" } else { TOPIC };
-                self.length(text.len(), 2, flexible, path);
+                self.length(text.len(), 2, flexible, &path);
                 self.bytes.extend_from_slice(text.as_bytes());
             }
             Kind::Records => {
@@ -179,9 +178,13 @@ fn varint_lie(lie: Lie, rest: i64, path: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+fn is_left_out(field: &Field) -> bool {
+    field.name == "transactional_id" || field.default.as_deref() == Some("null")
+}
+
 fn number(field: &Field) -> i64 {
     match field.name.as_str() {
-        "acks" => -1,
+        "acks" | "producer_id" | "producer_epoch" => -1,
         "timeout_ms" | "transaction_timeout_ms" => 1_000,
         "max_bytes" | "partition_max_bytes" => 1_024,
         "resource_type" => 2,

@@ -27,7 +27,7 @@ pub(crate) struct Bystander {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Served {
     pub(crate) times: u64,
-    /// The longest service since it was last asked for, and ever.
+    /// The longest service in this class of attack, and ever.
     pub(crate) worst: Duration,
     pub(crate) worst_ever: Duration,
     /// What must not happen, with the class of attack it happened in.
@@ -39,13 +39,15 @@ impl Bystander {
         Self { address, phase: Mutex::default(), record: Mutex::default(), is_over: AtomicBool::new(false) }
     }
 
-    /// Notes which class of attack begins; gives how the bystander was served in the one before.
-    pub(crate) fn enter(&self, phase: &str) -> Served {
+    /// Notes which class of attack begins.
+    pub(crate) fn enter(&self, phase: &str) {
         phase.clone_into(&mut lock(&self.phase));
-        let mut record = lock(&self.record);
-        let served = record.clone();
-        record.worst = Duration::ZERO;
-        served
+        lock(&self.record).worst = Duration::ZERO;
+    }
+
+    /// How the bystander was served.
+    pub(crate) fn served(&self) -> Served {
+        lock(&self.record).clone()
     }
 
     pub(crate) fn finish(&self) {

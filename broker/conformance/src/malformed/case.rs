@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) asked: Vec<Asked>,
     /// Whether the connection is watched after the last answer.
     pub(crate) is_watched: bool,
+    /// Kafka says nothing to it and waits, although the request is whole.
+    pub(crate) is_dropped: bool,
 }
 
 /// What the client does once everything is sent.
@@ -47,6 +49,7 @@ impl Case {
             ending: Ending::Stay,
             asked: vec![Asked { api, version }],
             is_watched: false,
+            is_dropped: false,
         }
     }
 
@@ -59,6 +62,7 @@ impl Case {
             ending: Ending::Stay,
             asked: Vec::new(),
             is_watched: true,
+            is_dropped: false,
         }
     }
 
@@ -68,8 +72,12 @@ impl Case {
         self
     }
 
-    /// Whether the broker has to wait for more: the last frame is not whole.
-    pub(crate) fn is_incomplete(&self) -> bool {
+    /// Whether the broker is expected to wait: mostly since the last frame is not whole.
+    pub(crate) fn is_left_waiting(&self) -> bool {
+        self.is_dropped || self.is_incomplete()
+    }
+
+    fn is_incomplete(&self) -> bool {
         let mut rest = &self.bytes[..];
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
             let length = i32::from_be_bytes(*length);

@@ -1,5 +1,5 @@
 //! The table of what Apache Kafka does, `expected.tsv`: row, versions, outcomes. Written by a run against Kafka, held against
-//! runs against Slipring. `intended.tsv` lists where Slipring means to differ, and why.
+//! runs against Slipring. `intended.tsv` lists where Slipring means to differ: row, Kafka's outcome, ours, reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -21,9 +21,10 @@ struct Entry {
 
 #[derive(Debug)]
 struct Intended {
-    /// A row, or the beginning of rows with a `*` behind it.
+    /// A row; `*` stands for anything.
     row: String,
-    outcome: String,
+    kafka: String,
+    ours: String,
 }
 
 /// How results compare.
@@ -51,8 +52,10 @@ impl Expected {
                 let found: BTreeSet<String> = outcomes.iter().map(ToString::to_string).collect();
                 let expected = self.outcomes(row, *version);
                 let is_same = |outcome: &String| expected.is_some_and(|expected| expected.contains(outcome));
-                let is_intended =
-                    |outcome: &String| self.intended.iter().any(|entry| entry.fits(row, outcome));
+                let is_intended = |outcome: &String| {
+                    let is_meant = |kafka| self.intended.iter().any(|entry| entry.fits(row, kafka, outcome));
+                    expected.is_some_and(is_meant)
+                };
                 if found.iter().all(is_same) {
                     comparison.same += 1;
                 } else if found.iter().all(|outcome| is_same(outcome) || is_intended(outcome)) {
@@ -87,21 +90,34 @@ impl Expected {
             table.rows.entry(row.to_owned()).or_default().push(Entry { versions, outcomes });
         }
         for line in lines(intended) {
-            let [row, outcome, _reason] = columns(line);
-            table.intended.push(Intended { row: row.to_owned(), outcome: outcome.to_owned() });
+            let [row, kafka, ours, _reason] = columns(line).map(str::to_owned);
+            table.intended.push(Intended { row, kafka, ours });
         }
         table
     }
 }
 
 impl Intended {
-    fn fits(&self, row: &str, outcome: &str) -> bool {
-        let fits_row = match self.row.strip_suffix('*') {
-            Some(beginning) => row.starts_with(beginning),
-            None => row == self.row,
-        };
-        fits_row && outcome == self.outcome
+    fn fits(&self, row: &str, kafka: &BTreeSet<String>, ours: &str) -> bool {
+        fits(&self.row, row) && ours == self.ours && kafka.contains(&self.kafka)
     }
+}
+
+/// Whether a text fits a pattern in which `*` stands for anything.
+fn fits(pattern: &str, text: &str) -> bool {
+    let Some((first, others)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut others = others.split('*').peekable();
+    while let Some(part) = others.next() {
+        if others.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
 }
 
 /// The table as it is checked in: neighbouring versions with the same outcomes in one line.
@@ -189,8 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn a_star_stands_for_anything() {
+        let texts = ["batch lz4 cut at 3", "batch lz4", "batch of nothing", "a batch lz4"];
+        let which = |pattern: &str| texts.map(|text| fits(pattern, text));
+        assert_eq!(which("batch lz4"), [false, true, false, false]);
+        assert_eq!(which("batch*"), [true, true, true, false]);
+        assert_eq!(which("batch * cut at *"), [true, false, false, false]);
+        assert_eq!(which("*lz4"), [false, true, false, true]);
+    }
+
+    #[test]
     fn differences_are_told_unless_they_are_meant() {
-        let expected = Expected::parse("a\t0-9\tclosed\nb\t-\tclosed\n", "b*\twaits\tfor this reason\n");
+        let expected =
+            Expected::parse("a\t0-9\tclosed\nb\t-\tclosed\n", "b*\tclosed\twaits\tfor this reason\n");
         let found = results(&[("a", Some(3), "answer 0"), ("b", None, "waits"), ("c", None, "closed")]);
         let comparison = expected.compare(&found);
         assert_eq!((comparison.same, comparison.intended), (0, 1));

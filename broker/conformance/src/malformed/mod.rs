@@ -68,14 +68,14 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
     bystander.finish();
     drop(beside.join());
     let (results, mut wrong) = attacked?;
-    wrong.extend(bystander.enter("").complaints);
+    wrong.extend(bystander.served().complaints);
     wrong.extend(run.judge(&results)?);
     let stopped = victim.stop();
     if stopped.is_none() {
         wrong.push("SIGTERM did not stop the broker within 30 s".to_owned());
     }
     wrong.iter().take(DIFFERENCES_SHOWN).for_each(|why| say(format_args!("  {why}")));
-    let served = bystander.enter("");
+    let served = bystander.served();
     say(format_args!(
         "malformed: {} requests, {} differences or failures, seed {}, {} s; a well-behaved client was served {} times, \
          in {:.0} ms at worst",
@@ -111,13 +111,12 @@ impl Run<'_> {
                 "malformed: {idle} idle connections only, {open_files} files may be open (ulimit -n)"
             ));
         }
-        self.bystander.enter("idle");
-        let began = Instant::now();
+        let began = self.begin("idle");
         let crowd = Idle::open(self.address, idle)?;
         self.report("idle", idle, began)?;
         let mut results = Results::new();
         for class in cases::classes(&mut chance) {
-            let began = Instant::now();
+            let began = self.begin(class.name);
             let requests = (self.settings.requests * class.share / 1000).max(1);
             let requests =
                 if self.settings.is_recording { requests.max(class.cases.len()) } else { requests };
@@ -131,7 +130,7 @@ impl Run<'_> {
         }
         self.bombs(&mut results)?;
         wrong.extend(self.crowds()?);
-        let (count, began) = (crowd.count(), Instant::now());
+        let (count, began) = (crowd.count(), self.begin("idle ones asking"));
         let awake = crowd.wake();
         self.report("idle ones asking", count, began)?;
         if awake < count {
@@ -141,7 +140,7 @@ impl Run<'_> {
     }
 
     fn bombs(&self, results: &mut Results) -> io::Result<()> {
-        let began = Instant::now();
+        let began = self.begin("bombs");
         let schema = Schema::load();
         let rounds = (self.settings.requests / 25_000).max(1);
         let mut count = 0;
@@ -162,18 +161,18 @@ impl Run<'_> {
     /// What is many rather than malformed.
     fn crowds(&self) -> io::Result<Vec<String>> {
         let mut wrong = Vec::new();
-        let began = Instant::now();
+        let began = self.begin("trickles");
         let answered = crowd::trickle(self.address, TRICKLES, Duration::from_millis(50))?;
         if answered < TRICKLES {
             wrong.push(format!("{} of {TRICKLES} trickling requests were not answered", TRICKLES - answered));
         }
         self.report("trickles", TRICKLES, began)?;
-        let began = Instant::now();
+        let began = self.begin("claims");
         // Kafka takes the whole memory at once, and would be out of it.
         let claims = if self.settings.target == TargetKind::Kafka { 3 } else { CLAIMS };
         crowd::claim(self.address, claims, Duration::from_secs(2))?;
         self.report("claims", claims, began)?;
-        let began = Instant::now();
+        let began = self.begin("answers not read");
         let fetch = json!({
             "max_wait_ms": 0, "min_bytes": 0, "max_bytes": 50_000_000,
             "topics": [{ "topic": VICTIM, "partitions": [
@@ -186,11 +185,16 @@ impl Run<'_> {
         Ok(wrong)
     }
 
+    fn begin(&self, class: &str) -> Instant {
+        self.bystander.enter(class);
+        Instant::now()
+    }
+
     fn report(&self, class: &str, requests: usize, began: Instant) -> io::Result<()> {
         if self.victim.has_ended() {
             return Err(self.victim.complaint(&format!("is gone after {class}")));
         }
-        let served = self.bystander.enter(class);
+        let served = self.bystander.served();
         say(format_args!(
             "  {class}: {requests} in {:.1} s; a well-behaved client waited {:.0} ms at worst; {} MB at most so far",
             began.elapsed().as_secs_f64(),
@@ -230,7 +234,17 @@ fn prepare(address: SocketAddr) -> Result<(), String> {
     let large = json!([{ "name": "max.message.bytes", "value": "67108864" }]);
     topics::create(&mut connection, VICTIM, 1, &json!([]))?;
     topics::create(&mut connection, bystander::TOPIC, 1, &json!([]))?;
-    topics::create(&mut connection, BOMBS, 1, &large)
+    topics::create(&mut connection, BOMBS, 1, &large)?;
+    // Kafka has no producer ids to give at first.
+    let request = json!({ "transactional_id": null, "transaction_timeout_ms": 1_000 });
+    let began = Instant::now();
+    while connection.call("InitProducerId", 4, &request).answer()["error_code"] != 0 {
+        if began.elapsed() > Duration::from_secs(20) {
+            return Err("no producer ids within 20 s".to_owned());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Where wrong batches go.

@@ -50,7 +50,7 @@ fn case(name: &str, batch: &[u8]) -> Case {
 
 fn null_records() -> Case {
     let mut case = Case::request("batch null".to_owned(), 0, VERSION, &produce(VICTIM, -1, None));
-    case.version = None;
+    (case.version, case.is_dropped) = (None, true);
     case
 }
 
@@ -77,7 +77,8 @@ fn flipped(cases: &mut Vec<Case>) {
         for bit in [1, 0x80] {
             let mut batch = good.clone();
             batch[at] ^= bit;
-            cases.push(case(&format!("with a wrong {place}"), &batch));
+            let which = if *place == "length" { format!(" {at} bit {bit}") } else { String::new() };
+            cases.push(case(&format!("with a wrong {place}{which}"), &batch));
             // The timestamps' and the producer's high bits make states of their own that depend on the order.
             if at >= ATTRIBUTES_AT && *place != "producer" {
                 cases.push(case(&format!("with a sealed wrong byte {at} bit {bit}"), &sealed(batch)));
@@ -186,7 +187,7 @@ fn codecs(cases: &mut Vec<Case>) {
         area("of zeros", &[0; 200]);
         area("of ones", &[0xff; 200]);
         for end in 1..good.len() {
-            area("cut", &good[..end]);
+            area(&format!("cut at {end}"), &good[..end]);
         }
         for at in 0..good.len() {
             let mut broken = good.clone();

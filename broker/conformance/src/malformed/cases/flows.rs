@@ -2,6 +2,7 @@
 
 use crate::chance::Chance;
 use crate::malformed::VICTIM;
+use crate::malformed::body::batch;
 use crate::malformed::case::{Asked, Case, Ending, frame};
 
 use super::batches::produce;
@@ -25,6 +26,11 @@ pub(super) fn flows(chance: &mut Chance) -> Vec<Case> {
         cases.push(asking("twenty requests, then reset", 20, &[]).ending(Ending::Reset));
         cases.push(Case::raw("opened, then reset", Vec::new()).ending(Ending::Reset));
         cases.push(Case::raw("opened, then half closed", Vec::new()).ending(Ending::HalfClose));
+    }
+    let produced = frame(0, 11, &produce(VICTIM, -1, Some(batch())));
+    for _ in 0..10 {
+        cases.push(producing("a produce, then half closed", produced.clone()).ending(Ending::HalfClose));
+        cases.push(producing("a produce, then garbage", [&produced[..], &[0xff; 8]].concat()));
     }
     cases.push(silent("produce without acknowledgement of a wrong batch", &[0xff; 80]));
     cases.push(silent("produce without acknowledgement of nothing", &[]));
@@ -53,6 +59,12 @@ fn behind(cases: &mut Vec<Case>, count: usize, chance: &mut Chance) {
 fn asking(name: &str, count: usize, rest: &[u8]) -> Case {
     let mut case = Case::raw(name, [&hello().repeat(count)[..], rest].concat());
     case.asked = vec![Asked { api: "ApiVersions", version: 0 }; count];
+    case
+}
+
+fn producing(name: &str, bytes: Vec<u8>) -> Case {
+    let mut case = Case::raw(name, bytes);
+    case.asked = vec![Asked { api: "Produce", version: 11 }];
     case
 }
 
