@@ -260,7 +260,10 @@ async fn validate(
     let batch = checked.map_err(|invalid| invalid_batch(shard, topic, invalid))?;
     if batch.header().is_transactional() {
         // No transaction can be open: nobody coordinates any.
-        return Err(refused(ErrorCode::InvalidTxnState));
+        return Err(refused(match request.transactional_id {
+            None => ErrorCode::TransactionalIdAuthorizationFailed,
+            Some(_) => ErrorCode::InvalidTxnState,
+        }));
     }
     Ok((owner, TopicIdPartition { topic_id: topic.id, partition: index }, batch))
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use slipring_protocol::api::ApiKey;
@@ -31,6 +32,9 @@ const UNSENT_BYTES_MAX: usize = 1 << 20;
 const RECEIVE_BYTES_MIN: usize = 64 << 10;
 /// The most that a receive makes room for before the bytes are there.
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
+
+/// How long a client that has ended or broken off may take for its last answers.
+const LAST_ANSWERS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Name of a connection on its shard; never reused while an answer may still be on its way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,6 +188,16 @@ impl Connection {
         self.progress.wait_until(condition).await;
     }
 
+    /// Waits until every request is answered and the client has taken all answers.
+    async fn answers_sent(&self) {
+        self.flush();
+        let condition = || {
+            self.ended.get()
+                || (self.responses.borrow().waiting() == 0 && self.outgoing.borrow().bytes() == 0)
+        };
+        self.progress.wait_until(condition).await;
+    }
+
     /// Whether another produce may join those that wait for their commit.
     fn has_room_for_produce(&self) -> bool {
         self.ended.get()
@@ -205,6 +219,9 @@ pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>) {
             tracing::info!(peer = %connection.peer, reason, "closing connection: protocol error");
         }
     }
+    // What came before the end, or before the mistake, is answered first.
+    shard.end_turn();
+    futures_lite::future::or(connection.answers_sent(), runtime::sleep(LAST_ANSWERS_WAIT_MAX)).await;
     connection.end();
     shard.network.changed(connection.held_bytes.replace(0), 0);
     shard.network.released(connection.id);
