@@ -301,8 +301,7 @@ impl Running {
         tracing::info!("stopping");
         let deadline = Instant::now() + STOP_TIMEOUT;
         let shards = u16::try_from(self.threads.len()).expect("made from a u16");
-        let told = (0..shards).all(|shard| inlet.send(ShardId(shard), Message::Stop));
-        let mut cleanly = told;
+        let mut cleanly = inlet.send(ShardId(0), Message::Stop);
         for _ in 0..shards {
             match self.reports.recv_deadline(deadline) {
                 Ok((_, ShardReport::Stopped { cleanly: closed })) => cleanly &= closed,

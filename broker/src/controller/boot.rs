@@ -84,7 +84,13 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     register(shard, &mut host, &seed).await?;
     let (mailbox, serving) = host.serve();
     *shard.controller.borrow_mut() = Some(mailbox);
-    runtime::spawn(Queue::Foreground, serving);
+    shard.controller_running.set(true);
+    let shard = shard.clone();
+    runtime::spawn(Queue::Foreground, async move {
+        serving.await;
+        shard.controller_running.set(false);
+        shard.quiet.wake_all();
+    });
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub enum Message {
     Reply(Token, ShardReply),
     /// A partition that a waiting fetch watches has more to read, or is gone.
     Watched(Token),
-    /// Finish what is there, then stop.
+    /// Finish what is there, then stop. From outside only for shard 0, which passes it on.
     Stop,
 }
 

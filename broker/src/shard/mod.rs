@@ -75,6 +75,8 @@ pub struct Shard {
     pub validators: Validators,
     /// On shard 0: the way to the controller.
     pub controller: RefCell<Option<ControllerMailbox>>,
+    /// On shard 0: the controller may still execute a command.
+    pub controller_running: Cell<bool>,
     /// This core's counters.
     pub metrics: ShardMetrics,
     /// Memory for requests that are arriving.
@@ -163,6 +165,7 @@ impl Shard {
             producer_ids: RefCell::default(),
             validators,
             controller: RefCell::default(),
+            controller_running: Cell::new(false),
             metrics,
             network: NetworkBudget::new(network_bytes_max),
             parked: RefCell::default(),

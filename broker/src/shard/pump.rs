@@ -132,8 +132,9 @@ pub async fn serve(shard: &Rc<Shard>, request: ShardRequest) -> ShardReply {
             queries.into_iter().map(|query| offsets::epoch_end(shard, &query)).collect(),
         ),
         ShardRequest::Control(command) => {
-            let controller =
-                shard.controller.borrow().clone().expect("commands go to the controller's shard");
+            let Some(controller) = shard.controller.borrow().clone() else {
+                return ShardReply::Control(None);
+            };
             ShardReply::Control(controller.execute(*command).await.map(Box::new))
         }
         ShardRequest::TakeSession(id) => {

@@ -1,17 +1,29 @@
 //! A shard's clean stop, the reverse of its start: no more connections, what is staged becomes durable and is answered,
-//! background work ends, the stores write everything into segments and close.
+//! background work ends, the stores write everything into segments and close. Shard 0 is told first: it lets the controller
+//! finish, whose changes every shard takes part in, before it tells the others.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Shard;
+use super::message::Message;
 use crate::runtime;
+use crate::runtime::mailbox::ShardId;
 
 /// How long clients get to take the answers that are on their way.
 const ANSWERS_GRACE: Duration = Duration::from_millis(300);
 
 /// Stops the shard; its mail loop ends afterwards, when the mesh is dropped.
 pub async fn stop(shard: &Rc<Shard>) {
+    if shard.id == ShardId(0) {
+        // Commands from now on hear that the broker is stopping; those that it has come to their end.
+        drop(shard.controller.borrow_mut().take());
+        shard.quiet.wait_until(|| !shard.controller_running.get()).await;
+        for other in (1..shard.mail.shards()).map(ShardId) {
+            shard.mail.post(other, Message::Stop);
+        }
+        shard.end_turn();
+    }
     let deadline = runtime::now().plus(ANSWERS_GRACE);
     // Requests that are being handled finish; idle connections end at once.
     while shard.has_unanswered() && runtime::now() < deadline {
