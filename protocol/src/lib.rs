@@ -11,9 +11,11 @@ pub mod fetch;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod group_records;
 pub mod header;
 pub mod ids;
 pub mod metadata_records;
+pub mod offsets;
 pub mod produce;
 pub mod schema;
 pub mod wire;

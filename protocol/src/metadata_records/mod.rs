@@ -4,7 +4,7 @@
 //! Records are written with the versions that metadata.version 4.3-IV0 writes and read in all versions up to them.
 
 mod brokers;
-mod fields;
+pub(crate) mod fields;
 mod partitions;
 mod settings;
 

@@ -183,6 +183,11 @@ pub(super) const fn string(name: &'static str) -> Field {
     Field::new(name, Type::String)
 }
 
+/// Bytes that mean nothing to the broker.
+pub(super) const fn bytes(name: &'static str) -> Field {
+    Field::new(name, Type::Bytes)
+}
+
 /// Record batches.
 pub(super) const fn records(name: &'static str) -> Field {
     Field::new(name, Type::Bytes)

@@ -5,7 +5,9 @@
 
 mod cluster;
 mod field;
+mod groups;
 mod log;
+mod offsets;
 mod topics;
 
 pub use field::{Field, Type, Versions};
@@ -27,6 +29,15 @@ pub const REQUESTS: &[Request] = &[
     Request { key: ApiKey::Fetch, fields: log::FETCH },
     Request { key: ApiKey::ListOffsets, fields: log::LIST_OFFSETS },
     Request { key: ApiKey::Metadata, fields: topics::METADATA },
+    Request { key: ApiKey::OffsetCommit, fields: offsets::OFFSET_COMMIT },
+    Request { key: ApiKey::OffsetFetch, fields: offsets::OFFSET_FETCH },
+    Request { key: ApiKey::FindCoordinator, fields: groups::FIND_COORDINATOR },
+    Request { key: ApiKey::JoinGroup, fields: groups::JOIN_GROUP },
+    Request { key: ApiKey::Heartbeat, fields: groups::HEARTBEAT },
+    Request { key: ApiKey::LeaveGroup, fields: groups::LEAVE_GROUP },
+    Request { key: ApiKey::SyncGroup, fields: groups::SYNC_GROUP },
+    Request { key: ApiKey::DescribeGroups, fields: groups::DESCRIBE_GROUPS },
+    Request { key: ApiKey::ListGroups, fields: groups::LIST_GROUPS },
     Request { key: ApiKey::ApiVersions, fields: cluster::API_VERSIONS },
     Request { key: ApiKey::CreateTopics, fields: topics::CREATE_TOPICS },
     Request { key: ApiKey::DeleteTopics, fields: topics::DELETE_TOPICS },
@@ -34,7 +45,11 @@ pub const REQUESTS: &[Request] = &[
     Request { key: ApiKey::OffsetForLeaderEpoch, fields: log::OFFSET_FOR_LEADER_EPOCH },
     Request { key: ApiKey::DescribeConfigs, fields: cluster::DESCRIBE_CONFIGS },
     Request { key: ApiKey::CreatePartitions, fields: topics::CREATE_PARTITIONS },
+    Request { key: ApiKey::DeleteGroups, fields: groups::DELETE_GROUPS },
+    Request { key: ApiKey::OffsetDelete, fields: offsets::OFFSET_DELETE },
     Request { key: ApiKey::DescribeCluster, fields: cluster::DESCRIBE_CLUSTER },
+    Request { key: ApiKey::ConsumerGroupHeartbeat, fields: groups::CONSUMER_GROUP_HEARTBEAT },
+    Request { key: ApiKey::ConsumerGroupDescribe, fields: groups::CONSUMER_GROUP_DESCRIBE },
 ];
 
 /// The shape of a request; none where we have not written one down.

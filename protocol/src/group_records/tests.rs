@@ -1,0 +1,202 @@
+//! Bytes that Kafka 4.3's own `GroupCoordinatorRecordSerde` wrote, read and written here.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
+
+const OFFSET_KEY: &str = "00010001670005746f70696300000007";
+const GROUP_KEY: &str = "0002000167";
+
+fn offset_key() -> OffsetKey {
+    OffsetKey { group: "g".into(), topic: "topic".into(), partition: PartitionIndex(7) }
+}
+
+fn offset() -> CommittedOffset {
+    CommittedOffset {
+        offset: Offset(42),
+        leader_epoch: LeaderEpoch(3),
+        metadata: "note".into(),
+        committed_at: TimestampMs(1000),
+        expires_at: None,
+        topic_id: TopicId(Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677)),
+    }
+}
+
+fn group() -> GroupMetadata {
+    GroupMetadata {
+        protocol_type: "consumer".into(),
+        generation: 5,
+        protocol: Some("range".into()),
+        leader: Some("m-1".into()),
+        state_since: TimestampMs(1234),
+        members: vec![MemberMetadata {
+            member_id: "m-1".into(),
+            instance_id: Some("i".into()),
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            rebalance_timeout_ms: 300_000,
+            session_timeout_ms: 45_000,
+            subscription: Bytes::from_static(&[1, 2]),
+            assignment: Bytes::from_static(&[3]),
+        }],
+    }
+}
+
+fn bytes(hex: &str) -> Bytes {
+    let digits: Vec<u8> =
+        hex.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+fn decode(key: &str, value: Option<&str>) -> GroupRecord {
+    GroupRecord::decode(&bytes(key), value.map(bytes).as_ref()).unwrap()
+}
+
+/// Kafka's bytes and ours are the same, both ways.
+fn check(record: GroupRecord, key: &str, value: Option<&str>) {
+    let (mut our_key, mut our_value) = (Vec::new(), Vec::new());
+    record.encode_key(&mut our_key);
+    let has_value = record.encode_value(&mut our_value);
+    assert_eq!(Bytes::from(our_key), bytes(key));
+    assert_eq!(has_value.then(|| Bytes::from(our_value)), value.map(bytes));
+    assert_eq!(decode(key, value), record);
+}
+
+#[test]
+fn offsets_have_kafkas_bytes() {
+    check(
+        GroupRecord::Offset(offset_key(), Some(offset())),
+        OFFSET_KEY,
+        Some(
+            "0004000000000000002a00000003056e6f746500000000000003e80100100123456789ab \
+             cdef0011223344556677",
+        ),
+    );
+    let unknown = CommittedOffset {
+        leader_epoch: LeaderEpoch::NONE,
+        metadata: "".into(),
+        topic_id: TopicId::NONE,
+        ..offset()
+    };
+    check(
+        GroupRecord::Offset(offset_key(), Some(unknown)),
+        OFFSET_KEY,
+        Some("0004000000000000002affffffff0100000000000003e800"),
+    );
+    check(GroupRecord::Offset(offset_key(), None), OFFSET_KEY, None);
+}
+
+#[test]
+fn an_offset_with_a_time_of_expiry_is_of_version_1() {
+    let expiring =
+        CommittedOffset { expires_at: Some(TimestampMs(2000)), topic_id: TopicId::NONE, ..offset() };
+    let hex = "0001000000000000002a00046e6f746500000000000003e800000000000007d0";
+    let (mut value, read) =
+        (Vec::new(), CommittedOffset { leader_epoch: LeaderEpoch::NONE, ..expiring.clone() });
+    assert!(GroupRecord::Offset(offset_key(), Some(expiring)).encode_value(&mut value));
+    assert_eq!(Bytes::from(value), bytes(hex));
+    assert_eq!(decode(OFFSET_KEY, Some(hex)), GroupRecord::Offset(offset_key(), Some(read)));
+}
+
+#[test]
+fn groups_have_kafkas_bytes() {
+    check(
+        GroupRecord::Group("g".into(), Some(group())),
+        GROUP_KEY,
+        Some(
+            "00030008636f6e73756d657200000005000572616e676500036d2d3100000000000004d2 \
+             0000000100036d2d31000169000163000a2f3132372e302e302e31000493e00000afc800 \
+             00000201020000000103",
+        ),
+    );
+    let empty = GroupMetadata {
+        protocol_type: "".into(),
+        generation: 0,
+        protocol: None,
+        leader: None,
+        state_since: TimestampMs(1234),
+        members: Vec::new(),
+    };
+    check(
+        GroupRecord::Group("g".into(), Some(empty)),
+        GROUP_KEY,
+        Some("0003000000000000ffffffff00000000000004d200000000"),
+    );
+    check(GroupRecord::Group("g".into(), None), GROUP_KEY, None);
+}
+
+#[test]
+fn groups_of_all_versions_are_read() {
+    let since_unknown = GroupMetadata { state_since: TimestampMs(-1), ..group() };
+    let mut no_instance = since_unknown.clone();
+    no_instance.members[0].instance_id = None;
+    let mut oldest = no_instance.clone();
+    oldest.members[0].rebalance_timeout_ms = -1;
+    let since_known = GroupMetadata { state_since: TimestampMs(1234), ..no_instance.clone() };
+    let versions = [
+        (
+            "00000008636f6e73756d657200000005000572616e676500036d2d310000000100036d2d \
+             31000163000a2f3132372e302e302e310000afc80000000201020000000103",
+            oldest,
+        ),
+        (
+            "00010008636f6e73756d657200000005000572616e676500036d2d310000000100036d2d \
+             31000163000a2f3132372e302e302e31000493e00000afc80000000201020000000103",
+            no_instance,
+        ),
+        (
+            "00020008636f6e73756d657200000005000572616e676500036d2d3100000000000004d2 \
+             0000000100036d2d31000163000a2f3132372e302e302e31000493e00000afc800000002 \
+             01020000000103",
+            since_known,
+        ),
+        (
+            "000409636f6e73756d6572000000050672616e6765046d2d3100000000000004d202046d \
+             2d31026902630b2f3132372e302e302e31000493e00000afc803010202030000",
+            group(),
+        ),
+    ];
+    for (hex, expected) in versions {
+        assert_eq!(decode(GROUP_KEY, Some(hex)), GroupRecord::Group("g".into(), Some(expected)));
+    }
+}
+
+#[test]
+fn other_types_are_kept_as_they_are() {
+    let record = decode("000300 0167", Some("0000 00000001 00"));
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    record.encode_key(&mut key);
+    assert!(record.encode_value(&mut value));
+    assert_eq!((Bytes::from(key), Bytes::from(value)), (bytes("0003000167"), bytes("00000000000100")));
+}
+
+#[test]
+fn what_is_no_record_is_refused() {
+    let key = bytes(OFFSET_KEY);
+    let newer = GroupRecord::decode(&key, Some(&bytes("0005")));
+    assert_eq!(newer, Err(GroupRecordError::Version { record_type: 1, version: 5 }));
+    assert_eq!(GroupRecord::decode(&bytes("ffff"), None), Err(GroupRecordError::Type(-1)));
+    assert_eq!(
+        GroupRecord::decode(&bytes("000200016700"), None),
+        Err(GroupRecordError::Trailing { left: 1 })
+    );
+    assert!(matches!(GroupRecord::decode(&key, Some(&bytes("0004"))), Err(GroupRecordError::Field(_))));
+    assert!(matches!(GroupRecord::decode(&Bytes::new(), None), Err(GroupRecordError::Field(_))));
+}
+
+#[test]
+fn any_bytes_are_read_or_refused() {
+    for seed in 0..20_000u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut bytes: Vec<u8> =
+            bytes(&format!("{OFFSET_KEY}0004000000000000002a00000003056e6f7465")).to_vec();
+        for _ in 0..3 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            let at = state as usize % bytes.len();
+            bytes[at] = (state >> 32) as u8;
+        }
+        fuzz_group_record(&bytes);
+    }
+}
