@@ -41,6 +41,10 @@ pub const ALLOCATE_STEP_MAX: u64 = 64 << 20;
 
 /// Budget of a core's tail chunks.
 pub const TAIL_BYTES_DEFAULT: usize = 256 << 20;
+/// What a core's tails keep while no reader asks for more: small enough to stay warm, large enough for tail readers.
+pub const TAIL_KEEP_BYTES_MIN: usize = 32 << 20;
+/// How often a core's tails give back a part of what no reader has missed since.
+pub const TAIL_RELAX_INTERVAL_MS: u64 = 10_000;
 /// Staged and not yet committed bytes of a core from which appends are told to wait.
 pub const STAGED_BYTES_MAX: usize = 64 << 20;
 

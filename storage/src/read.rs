@@ -48,6 +48,8 @@ pub struct ReadPlan {
     pub bounds: LogBounds,
     /// Aborted transactions in the range (transactions come later: empty).
     pub aborted: Vec<AbortedTxn>,
+    /// A file has to be read, so many bytes before the log's end.
+    pub(crate) missed_by: Option<u64>,
 }
 
 /// One piece of a read.
@@ -109,7 +111,7 @@ impl ReadPlan {
                 ReadSlice::File(range) => range.bytes_most(),
             })
             .sum();
-        ReadPlan { slices, bytes, bounds, aborted: Vec::new() }
+        ReadPlan { slices, bytes, bounds, aborted: Vec::new(), missed_by: None }
     }
 
     pub(crate) fn empty(bounds: LogBounds) -> ReadPlan {

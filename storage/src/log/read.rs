@@ -99,7 +99,10 @@ impl Log {
             bytes_max: range.bytes_max,
             min_one_batch: range.min_one_batch,
         };
-        Located::Plan(ReadPlan::new(vec![ReadSlice::File(range)], self.bounds()))
+        let later = self.segments.iter().rev().take_while(|later| later.base > segment.base);
+        let behind = segment.end - from.position + later.map(|later| later.end).sum::<u64>();
+        let plan = ReadPlan::new(vec![ReadSlice::File(range)], self.bounds());
+        Located::Plan(ReadPlan { missed_by: Some(behind), ..plan })
     }
 
     fn in_memory(

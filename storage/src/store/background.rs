@@ -40,7 +40,7 @@ impl Store {
         }
         again |= self.allocate_ahead().await;
         again |= self.finish_segments().await;
-        again |= self.evict();
+        again |= self.evict(now_ms);
         self.remove_directories().await;
         let flush = self.flush(now_ms).await;
         let checkpoint = self.checkpoint_if_due(now_ms).await;
@@ -176,12 +176,13 @@ impl Store {
     }
 
     /// Drops chunks while the tail is over its budget. True when something was freed and more could be.
-    fn evict(&self) -> bool {
+    fn evict(&self, now_ms: u64) -> bool {
         let mut state = self.inner.state.borrow_mut();
+        state.tail_target.relax(now_ms);
         let before = state.tail_bytes;
         state.evict();
         state.close_idle_files();
-        let over = state.tail_bytes > state.config.tail_bytes;
+        let over = state.tail_bytes > state.tail_target.bytes();
         let freed = state.tail_bytes < before;
         drop(state);
         if freed {
@@ -313,7 +314,7 @@ impl State {
             || !self.write_back.is_empty()
             || !self.files_due.is_empty()
             || !self.allocate.is_empty()
-            || self.tail_bytes > self.config.tail_bytes
+            || self.tail_bytes > self.tail_target.bytes()
     }
 
     /// Whether the journal is getting short.
@@ -410,7 +411,7 @@ impl State {
     }
 
     fn evict(&mut self) {
-        let budget = self.config.tail_bytes;
+        let budget = self.tail_target.bytes();
         for _ in 0..self.chunk_owners.len() {
             if self.tail_bytes <= budget {
                 return;

@@ -29,6 +29,7 @@ mod lookup;
 mod reads;
 mod signal;
 mod slots;
+mod tail_target;
 mod usage;
 
 pub use logs::{LogOpenReport, NewLog};
@@ -39,6 +40,7 @@ pub use usage::StoreUsage;
 
 use signal::{Gate, Signal};
 use slots::Slots;
+use tail_target::TailTarget;
 
 /// How a core's store behaves.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +134,8 @@ struct State {
     staged: usize,
     /// Bytes of chunks held by tails.
     tail_bytes: usize,
+    /// Bytes of chunks that tails may keep.
+    tail_target: TailTarget,
     /// Logs by the oldest commit they need, as last looked at.
     pin_order: BTreeSet<(u64, LogId)>,
     /// Logs to copy forward in the next commit.
@@ -196,6 +200,7 @@ impl Store {
             dirty: VecDeque::new(),
             staged: 0,
             tail_bytes: 0,
+            tail_target: TailTarget::new(config.tail_bytes),
             pin_order: BTreeSet::new(),
             carry: VecDeque::new(),
             write_back: VecDeque::new(),
@@ -268,7 +273,7 @@ impl Store {
             state.finish.push_back(id);
             self.inner.work.notify();
         }
-        if state.tail_bytes > state.config.tail_bytes {
+        if state.tail_bytes > state.tail_target.bytes() {
             self.inner.work.notify();
         }
         Ok(appended)

@@ -26,10 +26,15 @@ impl Store {
     /// # Errors
     /// See [`ReadError`].
     pub fn try_plan_read(&self, id: LogId, range: &ReadRange) -> Result<Planned, ReadError> {
-        let state = self.inner.state.borrow();
+        let mut state = self.inner.state.borrow_mut();
         let log = state.logs.get(id).ok_or(ReadError::NoSuchLog)?;
         Ok(match log.locate(range)? {
-            Located::Plan(plan) => Planned::Ready(plan),
+            Located::Plan(plan) => {
+                if let Some(behind) = plan.missed_by {
+                    state.tail_target.missed(behind, plan.bytes);
+                }
+                Planned::Ready(plan)
+            }
             Located::NeedsIndex(_) | Located::NeedsFile(_) => Planned::NeedsDisk,
         })
     }
