@@ -75,6 +75,7 @@ pub async fn handle(
     let mut pending = PendingProduce::new(connection, header, bytes, &request);
     let mut ready = Vec::with_capacity(pending.parts.len());
     validate_all(shard, header, &request, &mut pending, &mut ready).await;
+    connection.steering.note(shard.id, ready.iter().map(|ready| ready.owner));
     if acks == 0 {
         // Nothing is answered; an error that is known by now closes the connection, as in Kafka.
         let refused =

@@ -43,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
+    connections_moved: IntCounterVec,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     protocol_errors: IntCounterVec,
@@ -106,6 +107,10 @@ impl Metrics {
         Arc::new(Self {
             connections: gauge("slipring_connections", "Open client connections."),
             connections_accepted: per_core("slipring_connections_accepted_total", "Connections taken."),
+            connections_moved: per_core(
+                "slipring_connections_moved_total",
+                "Connections that went on to the core that owns their partitions.",
+            ),
             connections_refused: register(&registry, refused),
             start_seconds: register(&registry, start),
             requests: register(&registry, IntCounterVec::new(requests, &["core", "api"])),
@@ -179,6 +184,7 @@ impl Metrics {
             partitions: self.partitions.with_label_values(&labels),
             fenced_logs: self.fenced_logs.with_label_values(&labels),
             connections_accepted: self.connections_accepted.with_label_values(&labels),
+            connections_moved: self.connections_moved.with_label_values(&labels),
             held_seconds: self.held_seconds.with_label_values(&labels),
             mail_batches: self.mail_batches.with_label_values(&labels),
             mail_messages: self.mail_messages.with_label_values(&labels),
@@ -270,6 +276,8 @@ pub struct ShardMetrics {
     pub fenced_logs: IntCounter,
     /// Connections taken.
     pub connections_accepted: IntCounter,
+    /// Connections that moved to another core.
+    pub connections_moved: IntCounter,
     /// How late the core came to its wake-ups.
     pub held_seconds: Histogram,
     /// Batches of messages from other cores.

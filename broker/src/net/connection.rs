@@ -13,14 +13,17 @@ use slipring_protocol::frame::{self, FrameState};
 use slipring_protocol::header::RequestHeader;
 
 use super::budget::FREE_BYTES;
-use super::listener::ConnectionPermit;
+use super::listener::{Accepted, ConnectionPermit};
 use super::response_queue::{Place, ResponseQueue};
+use super::steer::{self, Steering};
 use crate::handlers;
 use crate::router;
 use crate::runtime::conn::{Conn, Piece, SendQueue, Sent};
+use crate::runtime::mailbox::ShardId;
 use crate::runtime::signal::{Signal, WaitQueue};
 use crate::runtime::{self, Instant, Queue};
 use crate::shard::Shard;
+use crate::shard::message::Message;
 
 /// Produce requests of one connection that may wait for their commit at the same time.
 const PLACES_MAX: usize = 512;
@@ -75,13 +78,17 @@ pub struct Connection {
     last_active: Cell<Instant>,
     /// When the frame that is still incomplete began.
     partial_since: Cell<Option<Instant>>,
-    _permit: ConnectionPermit,
+    /// Which core it belongs on.
+    pub steering: Steering,
+    moves: u32,
+    /// Taken out when it moves to another core.
+    permit: RefCell<Option<ConnectionPermit>>,
 }
 
 impl Connection {
-    /// Makes the state of a connection that was just accepted.
+    /// Makes the state of a connection that was just accepted, or has moved here, for the `moves`th time.
     #[must_use]
-    pub fn new(id: ConnectionId, peer: IpAddr, conn: Conn, permit: ConnectionPermit) -> Rc<Self> {
+    pub fn new(id: ConnectionId, peer: IpAddr, conn: Conn, permit: ConnectionPermit, moves: u32) -> Rc<Self> {
         Rc::new(Self {
             id,
             peer,
@@ -96,7 +103,9 @@ impl Connection {
             ended: Cell::new(false),
             last_active: Cell::new(runtime::now()),
             partial_since: Cell::new(None),
-            _permit: permit,
+            steering: Steering::new(moves),
+            moves,
+            permit: RefCell::new(Some(permit)),
         })
     }
 
@@ -136,6 +145,17 @@ impl Connection {
         }
         self.writer.set();
         self.progress.wake_all();
+    }
+
+    /// Gives the socket away: to this core the connection has ended, to the client nothing happens.
+    fn give_away(&self, to: ShardId, input: BytesMut) -> Option<Accepted> {
+        let socket = self.conn.duplicate()?;
+        let mut permit = self.permit.take()?;
+        permit.move_to(to);
+        self.ended.set(true);
+        self.writer.set();
+        self.progress.wake_all();
+        Some(Accepted { socket, input, moves: self.moves + 1, peer: self.peer, permit })
     }
 
     /// Whether it has been idle since before `idle_since`, or a frame of it has been incomplete since then.
@@ -208,9 +228,9 @@ impl Connection {
 }
 
 /// Runs a connection from its first byte to its end.
-pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>) {
+pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>, input: BytesMut) {
     runtime::spawn(Queue::Foreground, write_when_writable(connection.clone()));
-    let outcome = read_requests(&shard, &connection).await;
+    let outcome = read_requests(&shard, &connection, input).await;
     match outcome {
         Ok(()) | Err(Closed::EndOfStream) => {}
         Err(Closed::Io(error)) => tracing::debug!(peer = %connection.peer, %error, "connection failed"),
@@ -228,15 +248,24 @@ pub async fn serve(shard: Rc<Shard>, connection: Rc<Connection>) {
     shard.connection_ended(connection.id);
 }
 
-async fn read_requests(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Result<(), Closed> {
+async fn read_requests(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    mut input: BytesMut,
+) -> Result<(), Closed> {
     let frame_max = shard.config.network.request_bytes_max;
-    let mut input = BytesMut::new();
     let mut more = false;
     loop {
         let before = input.len();
         let need = handle_frames(shard, connection, &mut input, frame_max).await?;
         connection.flush();
         shard.end_turn();
+        if let Some(to) = connection.steering.wanted() {
+            input = match move_away(shard, connection, to, input).await {
+                None => return Ok(()),
+                Some(input) => input,
+            };
+        }
         connection.note_partial(input.len(), before);
         if input.is_empty() && input.capacity() > RECEIVE_BYTES_MAX {
             input = BytesMut::new();
@@ -251,6 +280,34 @@ async fn read_requests(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Result
         }
         connection.last_active.set(runtime::now());
         more = count >= room;
+    }
+}
+
+/// Lets another core serve the connection from its next request on. Gives the input back when it stays after all.
+async fn move_away(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    to: ShardId,
+    input: BytesMut,
+) -> Option<BytesMut> {
+    let crowded =
+        connection.permit.borrow().as_ref().is_none_or(|permit| permit.ahead(to) >= steer::AHEAD_MAX);
+    if crowded {
+        return Some(input);
+    }
+    connection.answers_sent().await;
+    if connection.ended.get() || shard.stopping.get() {
+        return Some(input);
+    }
+    // A copy, lest it keep this core's whole receive buffer.
+    match connection.give_away(to, BytesMut::from(&input[..])) {
+        Some(accepted) => {
+            shard.metrics.connections_moved.inc();
+            shard.mail.post(to, Message::Accepted(accepted));
+            shard.end_turn();
+            None
+        }
+        None => Some(input),
     }
 }
 

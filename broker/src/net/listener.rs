@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use prometheus::IntCounter;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -121,11 +122,31 @@ impl Drop for ConnectionPermit {
     }
 }
 
+impl ConnectionPermit {
+    /// How many connections core `to` has more than this one; negative when it has fewer.
+    #[must_use]
+    pub fn ahead(&self, to: ShardId) -> i64 {
+        let count = |shard: ShardId| self.counts.by_shard[shard.index()].load(Ordering::Relaxed) as i64;
+        count(to) - count(self.shard)
+    }
+
+    /// Counts the connection for core `to` from now on.
+    pub fn move_to(&mut self, to: ShardId) {
+        self.counts.by_shard[to.index()].fetch_add(1, Ordering::Relaxed);
+        self.counts.by_shard[self.shard.index()].fetch_sub(1, Ordering::Relaxed);
+        self.shard = to;
+    }
+}
+
 /// A connection on its way to its core.
 #[derive(Debug)]
 pub struct Accepted {
     /// The socket, in blocking mode.
     pub socket: OwnedFd,
+    /// What another core has received of its next request.
+    pub input: BytesMut,
+    /// How often it moved from core to core.
+    pub moves: u32,
     /// The client's address.
     pub peer: IpAddr,
     /// Its share of the limits.
@@ -242,7 +263,8 @@ fn hand_over(
         socket.set_send_buffer_size(bytes)?;
     }
     let shard = permit.shard;
-    if inlet.send(shard, Message::Accepted(Accepted { socket: socket.into(), peer, permit })) {
+    let accepted = Accepted { socket: socket.into(), input: BytesMut::new(), moves: 0, peer, permit };
+    if inlet.send(shard, Message::Accepted(accepted)) {
         Ok(())
     } else {
         Err(io::Error::other("the broker is stopping"))

@@ -4,3 +4,4 @@ pub mod budget;
 pub mod connection;
 pub mod listener;
 pub mod response_queue;
+pub mod steer;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -149,6 +149,17 @@ impl Conn {
             Self::Tcp(conn) => conn.send_some(queue).await,
             #[cfg(feature = "sim")]
             Self::Sim(conn) => conn.send_some(queue).await,
+        }
+    }
+
+    /// The socket once more, for another core; `None` when the driver knows no other cores' sockets.
+    #[must_use]
+    pub fn duplicate(&self) -> Option<OwnedFd> {
+        match self {
+            // SAFETY: the stream keeps the descriptor open as long as `self` lives.
+            Self::Tcp(conn) => unsafe { BorrowedFd::borrow_raw(conn.fd) }.try_clone_to_owned().ok(),
+            #[cfg(feature = "sim")]
+            Self::Sim(_) => None,
         }
     }
 

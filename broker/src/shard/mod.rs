@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use slipring_machine::fetch_session::{SessionCache, SessionCacheConfig};
 use slipring_protocol::api::ApiKey;
 use slipring_storage::disk::{BufPool, Disk};
@@ -305,18 +306,36 @@ impl Shard {
 
     /// Takes over an accepted connection.
     pub fn accepted(self: &Rc<Self>, accepted: Accepted) {
-        self.serve(Conn::from_socket(accepted.socket), accepted.peer, accepted.permit);
+        if self.stopping.get() {
+            // Dropped: the client sees the end, as the others do.
+            return;
+        }
+        let Accepted { socket, input, moves, peer, permit } = accepted;
+        self.serve_from(Conn::from_socket(socket), peer, permit, moves, input);
     }
 
     /// Serves a connection of this shard's driver.
     pub fn serve(self: &Rc<Self>, conn: Conn, peer: IpAddr, permit: ConnectionPermit) {
+        self.serve_from(conn, peer, permit, 0, BytesMut::new());
+    }
+
+    fn serve_from(
+        self: &Rc<Self>,
+        conn: Conn,
+        peer: IpAddr,
+        permit: ConnectionPermit,
+        moves: u32,
+        input: BytesMut,
+    ) {
         self.connections_made.set(self.connections_made.get() + 1);
         let id = ConnectionId(self.connections_made.get());
-        let connection = Connection::new(id, peer, conn, permit);
+        let connection = Connection::new(id, peer, conn, permit, moves);
         self.connections.borrow_mut().insert(id, connection.clone());
         self.metrics.connections.inc();
-        self.metrics.connections_accepted.inc();
-        runtime::spawn(Queue::Foreground, connection::serve(self.clone(), connection));
+        if moves == 0 {
+            self.metrics.connections_accepted.inc();
+        }
+        runtime::spawn(Queue::Foreground, connection::serve(self.clone(), connection, input));
     }
 
     /// A connection has ended.

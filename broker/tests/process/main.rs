@@ -7,6 +7,7 @@ mod client;
 mod limits;
 mod media;
 mod metrics;
+mod moves;
 mod start;
 mod stop;
 mod support;

@@ -53,6 +53,8 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         Err(error) => return Ok(only_error(&request, error)),
     };
     let wanted: Vec<Wanted> = targets.iter().map(|target| want(&view, target, &body)).collect();
+    let owners = wanted.iter().filter_map(|wanted| Some(wanted.as_ref().ok()?.0));
+    request.connection.steering.note(shard.id, owners);
     let wait = Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0));
     let limits = Limits {
         bytes_min: size(body.min_bytes).min(shard.config.fetch.bytes_max),
