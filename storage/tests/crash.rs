@@ -54,7 +54,8 @@ fn every_power_cut_keeps_what_was_acknowledged() {
 fn finds(bug: PlantedBug) -> bool {
     let mut shape = Shape::tiny_journal();
     shape.store.planted = Some(bug);
-    (0..4).any(|seed| {
+    // The first is known to bring out each bug; should a change of the engine shift that, the others are tried.
+    [11].into_iter().chain(0..40).any(|seed| {
         changes_of(seed, shape).into_iter().any(|at| {
             let found = std::panic::catch_unwind(|| crash_at(seed, at, shape));
             match found {

@@ -135,9 +135,9 @@ impl Log {
         let mut patched = [0; BATCH_HEADER_SIZE];
         patched.copy_from_slice(head);
         patch_base_offset_and_epoch(&mut patched, base_offset, epoch);
-        if self.epochs.assign(epoch, base_offset) {
-            self.epochs_dirty = true;
-        }
+        self.epochs.assign(epoch, base_offset);
+        // The first record of an epoch, whenever that began.
+        self.epochs_dirty |= self.epochs.latest().is_some_and(|latest| latest.start == base_offset);
         let interval = self.config.index_interval_bytes;
         let segment = self.active_mut();
         let position = segment.end;

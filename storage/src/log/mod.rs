@@ -329,12 +329,10 @@ impl Log {
         (0..active).rev().take_while(|at| self.segments[*at].seal.is_some()).last().unwrap_or(active)
     }
 
-    /// The leader's epoch rose: it begins at the log's end (`LeaderEpochFileCache.assign`).
+    /// The leader's epoch rose: it begins at the log's end (`LeaderEpochFileCache.assign`). The file hears of it with the
+    /// first record: before that the next epoch would take its place, and a start of 10,000 logs would write as many files.
     pub(crate) fn set_leader_epoch(&mut self, epoch: LeaderEpoch) {
-        let end = self.log_end;
-        if self.epochs.assign(epoch, end) {
-            self.epochs_dirty = true;
-        }
+        self.epochs.assign(epoch, self.log_end);
     }
 
     /// How much earlier than `segment.ms` this segment rolls, the same at every start.

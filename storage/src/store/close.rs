@@ -1,6 +1,7 @@
 //! Checkpoints, and the clean stop: everything into segments, files trimmed, indexes and snapshots written, the journal
 //! emptied. The directory's clean marker is the caller's, once all its stores are closed.
 
+use futures_util::stream::{self, StreamExt};
 use slipring_protocol::ids::{Offset, TopicPartition};
 
 use super::logs::file_error;
@@ -41,12 +42,17 @@ impl Store {
         self.inner.work.notify();
         let mut failed = None;
         let ids = self.inner.state.borrow().logs.ids();
-        for id in &ids {
-            if let Err(error) = self.close_log(*id).await {
-                self.inner.state.borrow_mut().fence(*id, error.clone());
+        // Side by side: a file system gathers the flushes of many files into one commit of its own.
+        let mut closing = stream::iter(ids)
+            .map(|id| async move { (id, self.close_log(id).await) })
+            .buffer_unordered(CLOSING_MAX);
+        while let Some((id, closed)) = closing.next().await {
+            if let Err(error) = closed {
+                self.inner.state.borrow_mut().fence(id, error.clone());
                 failed = Some(error);
             }
         }
+        drop(closing);
         self.write_checkpoints().await?;
         match failed {
             Some(error) => Err(error),
@@ -141,9 +147,14 @@ impl Store {
     /// watermarks.
     pub(super) async fn write_checkpoints(&self) -> Result<(), StorageError> {
         let ids = self.inner.state.borrow().logs.ids();
-        for id in &ids {
-            self.write_epochs(*id).await?;
+        let mut writing =
+            stream::iter(ids.iter().copied()).map(|id| self.write_epochs(id)).buffer_unordered(CLOSING_MAX);
+        let mut written = Ok(());
+        while let Some(one) = writing.next().await {
+            written = written.and(one);
         }
+        drop(writing);
+        written?;
         let (mut points, mut starts, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         {
             let state = self.inner.state.borrow();
@@ -197,6 +208,9 @@ impl Store {
         Ok(())
     }
 }
+
+/// Logs brought to rest at the same time.
+const CLOSING_MAX: usize = 32;
 
 /// Commits that may bring nothing (they wait for files or for room) before a stop gives up.
 const FRUITLESS_ROUNDS_MAX: u32 = 256;
