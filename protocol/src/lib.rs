@@ -6,6 +6,7 @@ pub mod api;
 pub mod batch;
 pub mod bounds;
 pub mod client;
+pub mod consumer_protocol;
 pub mod error_code;
 pub mod fetch;
 pub mod frame;

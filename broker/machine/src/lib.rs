@@ -5,4 +5,5 @@
 mod choices;
 pub mod controller;
 pub mod fetch_session;
+pub mod group;
 pub mod image;
