@@ -1,4 +1,7 @@
-//! The codecs of record batches by name, and compressing whole record areas. Decompressing is `decompress/`.
+//! The codecs of record batches by name and level, and compressing whole record areas. Piece by piece is `encoder`;
+//! decompressing is `decompress/`.
+
+use super::encoder::Encoder;
 
 /// Codec in the low three attribute bits (`CompressionType`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,50 +56,26 @@ impl Compression {
     }
 }
 
+/// A codec and its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredCodec {
+    /// The codec; `None` stores uncompressed.
+    pub codec: Compression,
+    /// The codec's level, as Kafka counts it; `None` where the codec has none, and for its default.
+    pub level: Option<i32>,
+}
+
 /// Compresses `records` in the form Java clients write (snappy: xerial framing; lz4: independent 64 KiB blocks), at the
 /// codec's default level.
 #[must_use]
 pub fn compress(codec: Compression, records: &[u8]) -> Vec<u8> {
-    match codec {
-        Compression::None => records.to_vec(),
-        Compression::Gzip => compress_gzip(records),
-        Compression::Snappy => compress_xerial(records),
-        Compression::Lz4 => compress_lz4(records),
-        Compression::Zstd => {
-            zstd::bulk::compress(records, ZSTD_LEVEL).expect("compressing memory does not fail")
-        }
+    if codec == Compression::Zstd {
+        // In one go: the frame then tells its size, and readers need no window.
+        return zstd::bulk::compress(records, ZSTD_LEVEL).expect("compressing memory does not fail");
     }
+    let mut encoder = Encoder::new(StoredCodec { codec, level: None }, Vec::new());
+    encoder.write(records);
+    encoder.finish()
 }
 
-fn compress_gzip(records: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(records).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
-}
-
-fn compress_lz4(records: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-
-    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
-    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
-    encoder.write_all(records).expect("writing to memory does not fail");
-    encoder.finish().expect("writing to memory does not fail")
-}
-
-fn compress_xerial(records: &[u8]) -> Vec<u8> {
-    let mut out = XERIAL_HEADER.to_vec();
-    let mut encoder = snap::raw::Encoder::new();
-    for block in records.chunks(XERIAL_BLOCK_SIZE) {
-        let packed = encoder.compress_vec(block).expect("a block is far below snappy's limit of 4 GiB");
-        out.extend_from_slice(&(packed.len() as u32).to_be_bytes());
-        out.extend_from_slice(&packed);
-    }
-    out
-}
-
-/// snappy-java's stream header: magic, version 1, compatible with version 1.
-pub(super) const XERIAL_HEADER: [u8; 16] =
-    [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
-const XERIAL_BLOCK_SIZE: usize = 32 * 1024;
-const ZSTD_LEVEL: i32 = 3;
+pub(super) const ZSTD_LEVEL: i32 = 3;

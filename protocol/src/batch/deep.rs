@@ -1,4 +1,4 @@
-//! The check of compressed records: inflates them through a fixed window, piece by piece, so that neither memory nor a
+//! The check of records that are compressed, or are to be: inflates them through a fixed window, piece by piece, so that neither memory nor a
 //! thread's time depends on how large they become. Runs on the connection's core or, for long ones, a helper thread.
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use super::decompress::decompression_memory;
 use super::fault::{BatchFault, InvalidBatch};
 use super::header::BATCH_HEADER_SIZE;
 use super::stream::{Next, RecordStream, RecordsError};
-use super::validate::{CheckedBatch, Checker};
+use super::validate::{CheckedBatch, Checker, is_long};
 
 /// A check in progress. Call [`DeepCheck::run`] until it is done; dropping it gives up.
 pub struct DeepCheck {
@@ -49,13 +49,24 @@ impl DeepCheck {
         self.checker.as_ref().map(|checker| &checker.header)
     }
 
-    /// Goes on for about `output_budget` bytes of inflated records (at least one window's worth).
+    /// Whether it is likely to take longer than a core should spend between two looks at its sockets: see [`is_long`].
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let Some(checker) = &self.checker else { return false };
+        // Compressing takes several times as long as inflating.
+        is_long(&checker.header)
+            || (checker.repacker.is_some() && checker.header.size() > REPACKED_ON_CORE_MAX)
+    }
+
+    /// Goes on for about `output_budget` bytes of inflated records (at least one window's worth); less when they are to be
+    /// compressed again.
     ///
     /// # Panics
     /// When it is run again after it was done.
     pub fn run(&mut self, output_budget: usize) -> Progress {
         let mut checker = self.checker.take().expect("a check that is done is not run again");
-        match advance(&mut self.stream, &mut checker, output_budget.max(1)) {
+        let share = if checker.repacker.is_some() { REPACKED_SHARE } else { 1 };
+        match advance(&mut self.stream, &mut checker, (output_budget / share).max(1)) {
             Ok(Next::Spent) => {
                 self.checker = Some(checker);
                 Progress::More
@@ -87,6 +98,11 @@ impl std::fmt::Debug for DeepCheck {
     }
 }
 
+/// Bytes of a batch that a core compresses anew itself: about half a millisecond with gzip.
+const REPACKED_ON_CORE_MAX: usize = 8 << 10;
+/// How many times longer compressing takes than inflating, roughly.
+const REPACKED_SHARE: usize = 16;
+
 /// Walks on until the records end (and nothing is left after them), or the budget does.
 fn advance(
     stream: &mut RecordStream<Bytes>,
@@ -94,10 +110,17 @@ fn advance(
     mut budget: usize,
 ) -> Result<Next<()>, BatchFault> {
     while checker.index < checker.header.record_count {
-        let Next::Ready(head) = stream.next(&mut budget)? else {
+        let (header, repacker) = (&checker.header, &mut checker.repacker);
+        let next = match repacker {
+            None => stream.next(&mut budget)?,
+            Some(repacker) => {
+                stream.next_with(&mut budget, |bytes, head| repacker.bytes(header, bytes, head))?
+            }
+        };
+        let Next::Ready(head) = next else {
             return Ok(Next::Spent);
         };
-        checker.compressed_record(&head);
+        checker.streamed_record(&head);
     }
     match stream.at_end(&mut budget)? {
         Next::Spent => Ok(Next::Spent),

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::{
-    BATCH_HEADER_SIZE, BatchRules, Batches, Checked, ControlRecord, Progress, Records, TimestampType,
-    check_produced, decompression_memory, first_record_at_or_after, is_long, record_area,
-    record_of_max_timestamp,
+    BATCH_HEADER_SIZE, BatchRules, Batches, Checked, Compression, ControlRecord, Progress, Records,
+    StoredCodec, TimestampType, check_produced, decompression_memory, first_record_at_or_after, is_long,
+    record_area, record_of_max_timestamp,
 };
 use crate::ids::{Offset, TimestampMs};
 
@@ -29,11 +29,17 @@ pub fn fuzz_batch(bytes: &[u8]) {
         }
     }
     let records = Bytes::copy_from_slice(bytes);
-    for (produce_version, compacted, timestamp_type) in
-        [(3, true, TimestampType::CreateTime), (12, false, TimestampType::LogAppendTime)]
+    let stored = Some(StoredCodec { codec: Compression::Lz4, level: None });
+    for (produce_version, compacted, timestamp_type, stored) in
+        [(3, true, TimestampType::CreateTime, None), (12, false, TimestampType::LogAppendTime, stored)]
     {
-        let rules =
-            BatchRules { compacted, timestamp_type, timestamp_before_max_ms: 1, ..BatchRules::default() };
+        let rules = BatchRules {
+            compacted,
+            timestamp_type,
+            timestamp_before_max_ms: 1,
+            stored,
+            ..BatchRules::default()
+        };
         if let Ok(Checked::Deep(mut check)) =
             check_produced(&records, produce_version, &rules, TimestampMs(0))
         {

@@ -112,6 +112,15 @@ impl BatchHeader {
         }
     }
 
+    /// Timestamp of a record of the batch.
+    #[must_use]
+    pub const fn timestamp_of(&self, timestamp_delta: i64) -> TimestampMs {
+        match self.timestamp_type() {
+            TimestampType::CreateTime => TimestampMs(self.base_timestamp.0.wrapping_add(timestamp_delta)),
+            TimestampType::LogAppendTime => self.max_timestamp,
+        }
+    }
+
     /// Who set the timestamps.
     #[must_use]
     pub const fn timestamp_type(&self) -> TimestampType {
@@ -208,6 +217,40 @@ pub fn patch_max_timestamp(batch: &mut [u8], timestamp_type: TimestampType, max_
     head[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp.0.to_be_bytes());
     let crc = compute_crc(batch);
     batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Writes the header of the one batch that `batch` is, whose records were written anew: the fields of `header` with this
+/// codec and timestamp type, and the length and CRC of what is there. Of the other flags only that of a transaction stays.
+///
+/// # Panics
+/// When `batch` is shorter than a header or longer than 2 GiB: callers have written it.
+pub(super) fn renew_header(
+    batch: &mut [u8],
+    header: &BatchHeader,
+    codec: Compression,
+    timestamp_type: TimestampType,
+) -> BatchHeader {
+    let batch_length = i32::try_from(batch.len() - BATCH_PREFIX_SIZE).expect("a batch is smaller than 2 GiB");
+    let time = if timestamp_type == TimestampType::LogAppendTime { LOG_APPEND_TIME_BIT } else { 0 };
+    let attributes = codec.bits() | time | (header.attributes & TRANSACTIONAL_BIT);
+    let mut head = Vec::with_capacity(BATCH_HEADER_SIZE);
+    head.extend_from_slice(&header.base_offset.0.to_be_bytes());
+    head.extend_from_slice(&batch_length.to_be_bytes());
+    head.extend_from_slice(&header.leader_epoch.0.to_be_bytes());
+    head.push(2);
+    head.extend_from_slice(&[0; 4]);
+    head.extend_from_slice(&attributes.to_be_bytes());
+    head.extend_from_slice(&header.last_offset_delta.to_be_bytes());
+    head.extend_from_slice(&header.base_timestamp.0.to_be_bytes());
+    head.extend_from_slice(&header.max_timestamp.0.to_be_bytes());
+    head.extend_from_slice(&header.producer_id.0.to_be_bytes());
+    head.extend_from_slice(&header.producer_epoch.0.to_be_bytes());
+    head.extend_from_slice(&header.base_sequence.0.to_be_bytes());
+    head.extend_from_slice(&header.record_count.to_be_bytes());
+    batch[..BATCH_HEADER_SIZE].copy_from_slice(&head);
+    let crc = compute_crc(batch);
+    batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    BatchHeader { batch_length, attributes, crc, ..*header }
 }
 
 /// The CRC-32C a batch should carry; `batch` is exactly one batch. 0 for bytes too short to have one.

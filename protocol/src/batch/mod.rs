@@ -25,18 +25,20 @@ mod compression;
 mod control;
 mod decompress;
 mod deep;
+mod encoder;
 mod fault;
 mod fuzz;
 mod header;
 mod iter;
 mod lookup;
 mod records;
+mod repack;
 mod stream;
 mod validate;
 mod varint;
 
 pub use builder::{BatchBuilder, RecordSpec};
-pub use compression::{Compression, compress};
+pub use compression::{Compression, StoredCodec, compress};
 pub use control::{
     ControlError, ControlRecord, EndTxnMarker, LeaderChange, Voter, VoterEndpoint, end_txn_batch,
 };

@@ -26,6 +26,10 @@ pub(super) struct RecordHead {
     /// Whether the record's fields fill the length it claims. Kafka's validation of compressed records does not look at
     /// that length, its consumers do; callers decide.
     pub(super) length_ok: bool,
+    /// Bytes before the key: the length, attributes, timestamp and offset delta.
+    pub(super) head_bytes: usize,
+    /// What the claimed length leaves for key, value and headers.
+    pub(super) rest_length: i32,
 }
 
 /// What asking for more came to.
@@ -51,6 +55,9 @@ pub enum RecordsError {
 #[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     step: Step,
+    /// The length that the record claims, and the bytes that takes.
+    length: i32,
+    length_bytes: usize,
     /// Bytes that the record's body has left by its claimed length; below zero when its fields take more.
     body_left: i64,
     /// Bytes of a key, value or header to pass over first.
@@ -88,6 +95,17 @@ impl<I: AsRef<[u8]>> RecordStream<I> {
 
     /// The next record. `budget` falls by the bytes inflated; with some left there is always progress.
     pub(super) fn next(&mut self, budget: &mut usize) -> Result<Next<RecordHead>, RecordsError> {
+        self.next_with(budget, |_, _| {})
+    }
+
+    /// The same, and hands every byte on that is passed: never of two records at once, and with the record's head once
+    /// all that stands before its key has been passed.
+    #[inline]
+    pub(super) fn next_with(
+        &mut self,
+        budget: &mut usize,
+        mut passed: impl FnMut(&[u8], Option<&RecordHead>),
+    ) -> Result<Next<RecordHead>, RecordsError> {
         loop {
             // A whole varint must be in the window, or all that is left.
             if self.end - self.start < VARLONG_BYTES_MAX && !self.source_ended {
@@ -99,7 +117,11 @@ impl<I: AsRef<[u8]>> RecordStream<I> {
             }
             let mut bytes = &self.window[self.start..self.end];
             let done = self.walk.run(&mut bytes, self.source_ended)?;
+            let before = self.start;
             self.start = self.end - bytes.len();
+            if self.start > before {
+                passed(&self.window[before..self.start], self.walk.complete_head());
+            }
             if done {
                 return Ok(Next::Ready(self.walk.head));
             }
@@ -130,6 +152,11 @@ impl<I: AsRef<[u8]>> RecordStream<I> {
 }
 
 impl Walk {
+    /// The head of the record in hand, once all that stands before its key has been passed.
+    fn complete_head(&self) -> Option<&RecordHead> {
+        (self.head.head_bytes > 0).then_some(&self.head)
+    }
+
     /// Walks on in `bytes` until a record is complete (true) or the bytes may not hold the next field (false).
     fn run(&mut self, bytes: &mut &[u8], last: bool) -> Result<bool, RecordError> {
         loop {
@@ -157,7 +184,9 @@ impl Walk {
     fn field(&mut self, bytes: &mut &[u8]) -> Result<(), RecordError> {
         let before = bytes.len();
         if self.step == Step::Length {
-            self.body_left = take_varint(bytes)?.into();
+            self.length = take_varint(bytes)?;
+            self.length_bytes = before - bytes.len();
+            self.body_left = self.length.into();
             (self.head, self.step) = (RecordHead::default(), Step::Attributes);
             return Ok(());
         }
@@ -205,6 +234,12 @@ impl Walk {
         let walked = before - bytes.len() + field_bytes;
         self.skip = field_bytes;
         self.body_left -= walked as i64;
+        if self.step == Step::Key {
+            // A head is some twenty bytes, so what is left of an i32 is one, even of a record that lies.
+            let head = i64::from(self.length) - self.body_left;
+            self.head.head_bytes = self.length_bytes + head as usize;
+            self.head.rest_length = self.body_left as i32;
+        }
         Ok(())
     }
 

@@ -3,18 +3,18 @@
 //! decompression is done at once, in one pass; a compressed batch continues in `deep`. The sequence checks against
 //! producer state are storage's.
 //!
-//! The topic's `compression.type` is not looked at: batches keep their codec, as with `producer`. Another codec would be
-//! applied where [`Checker::finish`] makes the stored bytes.
+//! A batch in another codec than its topic's `compression.type` is written anew on the way (`repack`).
 
 use bytes::Bytes;
 
-use super::compression::Compression;
+use super::compression::{Compression, StoredCodec};
 use super::deep::DeepCheck;
 use super::fault::{BatchFault, InvalidBatch, Refusals};
 use super::header::{
     BATCH_HEADER_SIZE, BATCH_PREFIX_SIZE, BatchHeader, MAGIC_AT, TimestampType, crc_ok, patch_max_timestamp,
 };
 use super::records::Records;
+use super::repack::Repacker;
 use super::stream::RecordHead;
 use crate::ids::{Offset, TimestampMs};
 
@@ -33,7 +33,7 @@ impl CheckedBatch {
         &self.header
     }
 
-    /// The batch: a slice of the request, or a copy where timestamps were set.
+    /// The batch: a slice of the request, or a copy where timestamps were set or the codec is another.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -62,6 +62,8 @@ pub struct BatchRules {
     pub timestamp_after_max_ms: i64,
     /// Whether `cleanup.policy` contains `compact`: records need keys.
     pub compacted: bool,
+    /// `compression.type`: the codec batches are stored with; `None` for their producer's.
+    pub stored: Option<StoredCodec>,
 }
 
 impl Default for BatchRules {
@@ -73,6 +75,7 @@ impl Default for BatchRules {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacted: false,
+            stored: None,
         }
     }
 }
@@ -82,7 +85,7 @@ impl Default for BatchRules {
 pub enum Checked {
     /// All of it.
     Done(CheckedBatch),
-    /// The records are compressed: everything but them is checked.
+    /// The records are compressed or to be compressed: everything but them is checked.
     Deep(Box<DeepCheck>),
 }
 
@@ -107,8 +110,12 @@ pub fn check_produced(
         index: 0,
         refusals: Refusals::default(),
         misshapen: None,
+        repacker: rules
+            .stored
+            .filter(|stored| stored.codec != codec)
+            .map(|stored| Repacker::new(stored, rules.message_bytes_max)),
     };
-    if codec != Compression::None {
+    if codec != Compression::None || checker.repacker.is_some() {
         return DeepCheck::new(checker, codec).map(|check| Checked::Deep(Box::new(check)));
     }
     let bytes = checker.bytes.clone();
@@ -119,6 +126,7 @@ pub fn check_produced(
             offset_delta: record.offset_delta,
             has_key: record.key.is_some(),
             length_ok: true,
+            ..RecordHead::default()
         });
     }
     checker.finish().map(Checked::Done)
@@ -140,7 +148,6 @@ pub fn is_long(header: &BatchHeader) -> bool {
 }
 
 /// The check of one batch's records while it goes on.
-#[derive(Debug)]
 pub(super) struct Checker {
     pub(super) bytes: Bytes,
     pub(super) header: BatchHeader,
@@ -152,16 +159,15 @@ pub(super) struct Checker {
     refusals: Refusals,
     /// What is wrong with the first misshapen record of a compressed batch. Refused records are told rather than it.
     misshapen: Option<BatchFault>,
+    /// Writes the batch in the topic's own codec.
+    pub(super) repacker: Option<Repacker>,
 }
 
 impl Checker {
     /// Takes note of the next record (`LogValidator.validateRecord`): its key where one is needed, then its timestamp.
     #[inline]
     pub(super) fn record(&mut self, head: &RecordHead) {
-        let timestamp = match self.header.timestamp_type() {
-            TimestampType::CreateTime => self.header.base_timestamp.0.wrapping_add(head.timestamp_delta),
-            TimestampType::LogAppendTime => self.header.max_timestamp.0,
-        };
+        let timestamp = self.header.timestamp_of(head.timestamp_delta).0;
         if self.rules.compacted && !head.has_key {
             self.refusals.refuse_key(self.index);
         } else if self.rules.timestamp_type == TimestampType::CreateTime && timestamp != -1 {
@@ -175,11 +181,15 @@ impl Checker {
         self.index = self.index.saturating_add(1);
     }
 
-    /// As [`Checker::record`], for compressed ones, which must count their offsets from 0: Kafka would rebuild such a batch
-    /// (and fails to). A record whose length is wrong passes Kafka, but none of its consumers could read it.
-    pub(super) fn compressed_record(&mut self, head: &RecordHead) {
+    /// As [`Checker::record`], for streamed ones. Those that stay as they are must count their offsets from 0: Kafka would
+    /// rebuild such a batch (and fails to). A record whose length is wrong passes Kafka, but none of its consumers could
+    /// read it.
+    pub(super) fn streamed_record(&mut self, head: &RecordHead) {
         let index = self.index;
-        if head.offset_delta != index {
+        if let Some(repacker) = &mut self.repacker {
+            repacker.end_record();
+        }
+        if head.offset_delta != index && self.repacker.is_none() {
             let fault = BatchFault::OffsetDelta { index, delta: head.offset_delta };
             self.misshapen.get_or_insert(fault);
         } else if !head.length_ok {
@@ -202,7 +212,7 @@ impl Checker {
     }
 
     /// After the last record: refuses, or makes the batch to append. Timestamp type and max timestamp become what the
-    /// topic wants; only where that changes the header are the bytes copied and the CRC renewed.
+    /// topic wants; only where that changes the header, or the codec is another, are the bytes others.
     pub(super) fn finish(self) -> Result<CheckedBatch, InvalidBatch> {
         self.refusals.into_result()?;
         if let Some(fault) = self.misshapen {
@@ -213,6 +223,10 @@ impl Checker {
             TimestampType::LogAppendTime => self.now,
         };
         let timestamp_type = self.rules.timestamp_type;
+        if let Some(repacker) = self.repacker {
+            let (header, bytes) = repacker.finish(&self.header, timestamp_type, max_timestamp)?;
+            return Ok(CheckedBatch { header, bytes: bytes.into() });
+        }
         if self.header.timestamp_type() == timestamp_type && self.header.max_timestamp == max_timestamp {
             return Ok(CheckedBatch { header: self.header, bytes: self.bytes });
         }

@@ -3,6 +3,7 @@
 
 mod golden;
 mod mutation;
+mod repack;
 mod roundtrip;
 mod verdicts;
 

@@ -19,6 +19,7 @@ fn verdicts_are_kafkas() {
             timestamp_before_max_ms: before.parse().unwrap(),
             timestamp_after_max_ms: after.parse().unwrap(),
             compacted: policy == "compact",
+            stored: None,
         };
         let now = TimestampMs(now.parse().unwrap());
         let kafka: Vec<&str> = kafka.split(' ').collect();

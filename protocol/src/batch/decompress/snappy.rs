@@ -2,7 +2,8 @@
 //! Go clients). A decoder of our own, because a raw block can be as large as a batch: it stops after every piece, and
 //! its buffer grows with what was really inflated, never with what a header claims.
 
-use super::super::compression::{Compression, XERIAL_HEADER};
+use super::super::compression::Compression;
+use super::super::encoder::XERIAL_HEADER;
 use super::{CodecError, corrupt};
 
 /// A record area being read.

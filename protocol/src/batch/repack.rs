@@ -1,0 +1,107 @@
+//! Writing a batch anew in its topic's own codec (`LogValidator.buildRecordsAndAssignOffsets`), from the record bytes that
+//! validation streams past: never a batch in memory unpacked. Offsets become dense, deltas count from the first record's
+//! timestamp, attributes of records are dropped. Runs where validation runs.
+
+use super::compression::StoredCodec;
+use super::encoder::Encoder;
+use super::fault::BatchFault;
+use super::header::{BATCH_HEADER_SIZE, BatchHeader, TimestampType, renew_header};
+use super::stream::RecordHead;
+use super::varint::{put_varint, put_varlong};
+use crate::ids::TimestampMs;
+
+/// A batch being written anew.
+pub(super) struct Repacker {
+    stored: StoredCodec,
+    /// `None` once there is too much.
+    encoder: Option<Encoder>,
+    size_max: usize,
+    base_timestamp: Option<TimestampMs>,
+    index: i32,
+    /// Bytes seen of the record whose head is not complete yet.
+    head_bytes: usize,
+    is_head_written: bool,
+    head: Vec<u8>,
+}
+
+impl Repacker {
+    /// `size_max` is `max.message.bytes`: the new batch has to keep to it as well.
+    pub(super) fn new(stored: StoredCodec, size_max: usize) -> Self {
+        Self {
+            stored,
+            encoder: Some(Encoder::new(stored, vec![0; BATCH_HEADER_SIZE])),
+            size_max,
+            base_timestamp: None,
+            index: 0,
+            head_bytes: 0,
+            is_head_written: false,
+            head: Vec::with_capacity(HEAD_BYTES_MAX),
+        }
+    }
+
+    /// Takes on the next bytes of the current record; `head` once all that stands before its key has been seen.
+    pub(super) fn bytes(&mut self, source: &BatchHeader, mut bytes: &[u8], head: Option<&RecordHead>) {
+        let Some(encoder) = &mut self.encoder else { return };
+        if !self.is_head_written {
+            let Some(head) = head else {
+                self.head_bytes += bytes.len();
+                return;
+            };
+            let timestamp = source.timestamp_of(head.timestamp_delta);
+            let base = *self.base_timestamp.get_or_insert(timestamp);
+            self.head.clear();
+            put_head(&mut self.head, head, timestamp.0.wrapping_sub(base.0), self.index);
+            encoder.write(&self.head);
+            self.is_head_written = true;
+            bytes = &bytes[head.head_bytes - self.head_bytes..];
+        }
+        encoder.write(bytes);
+        if encoder.len() > self.size_max {
+            self.encoder = None;
+        }
+    }
+
+    /// The record is complete.
+    pub(super) fn end_record(&mut self) {
+        self.index = self.index.wrapping_add(1);
+        self.head_bytes = 0;
+        self.is_head_written = false;
+    }
+
+    /// The batch with these timestamps in its header; the producer's fields stay.
+    pub(super) fn finish(
+        self,
+        source: &BatchHeader,
+        timestamp_type: TimestampType,
+        max_timestamp: TimestampMs,
+    ) -> Result<(BatchHeader, Vec<u8>), BatchFault> {
+        let too_large = |size| BatchFault::TooLarge { size, max: self.size_max };
+        let Some(encoder) = self.encoder else { return Err(too_large(self.size_max + 1)) };
+        let mut batch = encoder.finish();
+        if batch.len() > self.size_max {
+            return Err(too_large(batch.len()));
+        }
+        let base_timestamp = self.base_timestamp.unwrap_or(source.base_timestamp);
+        let header = renew_header(
+            &mut batch,
+            &BatchHeader { base_timestamp, max_timestamp, ..*source },
+            self.stored.codec,
+            timestamp_type,
+        );
+        Ok((header, batch))
+    }
+}
+
+/// Writes what stands before a record's key. A record that claims a wrong length is refused in the end, so what becomes
+/// of that does not matter.
+fn put_head(out: &mut Vec<u8>, head: &RecordHead, timestamp_delta: i64, offset_delta: i32) {
+    let mut fields = Vec::with_capacity(HEAD_BYTES_MAX);
+    fields.push(0);
+    put_varlong(&mut fields, timestamp_delta);
+    put_varint(&mut fields, offset_delta);
+    put_varint(out, head.rest_length.wrapping_add(fields.len() as i32));
+    out.extend_from_slice(&fields);
+}
+
+/// Length, attributes, timestamp and offset delta.
+const HEAD_BYTES_MAX: usize = 5 + 1 + 10 + 5;
