@@ -44,6 +44,8 @@ pub struct ReadPlan {
     pub slices: Vec<ReadSlice>,
     /// Bytes of the slices; for a file range the most it can give.
     pub bytes: usize,
+    /// It ends where a segment does, or a segment's part in its file, and not for a limit: there is more to read at once.
+    pub goes_on: bool,
     /// The log's bounds when the plan was made.
     pub bounds: LogBounds,
     /// Aborted transactions in the range (transactions come later: empty).
@@ -84,6 +86,14 @@ impl fmt::Debug for FileRange {
 }
 
 impl FileRange {
+    /// The same with a lower limit, which the first batch has to keep to as well.
+    #[must_use]
+    pub fn limited(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = self.bytes_max.min(bytes_max);
+        self.min_one_batch = false;
+        self
+    }
+
     /// Bytes it can give at most, unless its first batch alone is larger.
     #[must_use]
     pub fn bytes_most(&self) -> usize {
@@ -103,7 +113,7 @@ pub struct ReadBytes {
 }
 
 impl ReadPlan {
-    pub(crate) fn new(slices: Vec<ReadSlice>, bounds: LogBounds) -> ReadPlan {
+    pub(crate) fn new(slices: Vec<ReadSlice>, goes_on: bool, bounds: LogBounds) -> ReadPlan {
         let bytes = slices
             .iter()
             .map(|slice| match slice {
@@ -111,11 +121,11 @@ impl ReadPlan {
                 ReadSlice::File(range) => range.bytes_most(),
             })
             .sum();
-        ReadPlan { slices, bytes, bounds, aborted: Vec::new(), missed_by: None }
+        ReadPlan { slices, bytes, goes_on, bounds, aborted: Vec::new(), missed_by: None }
     }
 
     pub(crate) fn empty(bounds: LogBounds) -> ReadPlan {
-        ReadPlan::new(Vec::new(), bounds)
+        ReadPlan::new(Vec::new(), false, bounds)
     }
 }
 

@@ -34,8 +34,8 @@ pub struct Appended {
     pub last_offset: Offset,
     /// First readable offset of the log.
     pub log_start: Offset,
-    /// It was in the log already; the offsets are those of the first time.
-    pub duplicate: bool,
+    /// It was in the log already, with this largest timestamp; the offsets are those of the first time.
+    pub duplicate: Option<TimestampMs>,
 }
 
 /// What an append added to memory.
@@ -64,15 +64,16 @@ impl Log {
         if size as u64 > self.config.segment_bytes {
             return Err(AppendError::TooLarge { size, segment_bytes_max: self.config.segment_bytes });
         }
-        if let Check::Duplicate { base_offset, last_offset, .. } = self.check_producer(append)? {
-            let appended = Appended { base_offset, last_offset, log_start: self.log_start, duplicate: true };
+        if let Check::Duplicate { base_offset, last_offset, timestamp } = self.check_producer(append)? {
+            let log_start = self.log_start;
+            let appended = Appended { base_offset, last_offset, log_start, duplicate: Some(timestamp) };
             return Ok((appended, Staged::default()));
         }
         let base_offset = self.next_base_offset(append)?;
         let last_offset = base_offset.plus(i64::from(header.last_offset_delta));
         let rolled = self.maybe_roll(append, last_offset);
         let chunk_bytes = self.stage(pool, append, base_offset, last_offset);
-        let appended = Appended { base_offset, last_offset, log_start: self.log_start, duplicate: false };
+        let appended = Appended { base_offset, last_offset, log_start: self.log_start, duplicate: None };
         Ok((appended, Staged { bytes: size, chunk_bytes, rolled }))
     }
 
@@ -95,6 +96,7 @@ impl Log {
     }
 
     fn maybe_roll(&mut self, append: &Append<'_>, last_offset: Offset) -> bool {
+        let created = *self.active_mut().created.get_or_insert(append.now);
         let active = self.active();
         let roll = should_roll(&RollInput {
             size: active.end,
@@ -102,7 +104,7 @@ impl Log {
             segment_bytes: self.config.segment_bytes,
             roll_ms: self.config.segment_ms - self.jitter_ms(active.base),
             first_timestamp: active.first_timestamp,
-            created: active.created,
+            created,
             batch_timestamp: append.header.max_timestamp,
             now: append.now,
             index_full: active.indexes.is_full(),

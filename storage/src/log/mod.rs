@@ -355,6 +355,6 @@ impl Log {
         self.producers.snapshot_taken(base);
         let index_bytes = self.config.segment_index_bytes;
         self.active_mut().seal = Some(segment::Seal { snapshot });
-        self.segments.push_back(Segment::new(base, now, index_bytes));
+        self.segments.push_back(Segment::new(base, Some(now), index_bytes));
     }
 }

@@ -67,7 +67,7 @@ impl Log {
             return Ok(self.in_file(segment, from, range, limit));
         }
         let slices = self.in_memory(segment, from, range, limit)?;
-        Ok(Located::Plan(ReadPlan::new(slices, self.bounds())))
+        Ok(Located::Plan(ReadPlan::new(slices, segment.next < limit, self.bounds())))
     }
 
     fn limit(&self, upto: ReadLimit) -> Offset {
@@ -88,7 +88,11 @@ impl Log {
             file_end <= segment.readable_in_file(),
             "the tail begins where the file ends at the latest"
         );
-        let boundary = segment.tail.first_batch().map_or(segment.tail.end(), |batch| batch.position);
+        let in_memory = segment.tail.first_batch();
+        let boundary = in_memory.map_or(segment.tail.end(), |batch| batch.position);
+        let is_short = boundary - from.position < range.bytes_max as u64;
+        let goes_on =
+            segment.next < limit || (is_short && in_memory.is_some_and(|batch| batch.offset < limit));
         let range = FileRange {
             file: file.clone(),
             position: from.position,
@@ -101,7 +105,7 @@ impl Log {
         };
         let later = self.segments.iter().rev().take_while(|later| later.base > segment.base);
         let behind = segment.end - from.position + later.map(|later| later.end).sum::<u64>();
-        let plan = ReadPlan::new(vec![ReadSlice::File(range)], self.bounds());
+        let plan = ReadPlan::new(vec![ReadSlice::File(range)], goes_on, self.bounds());
         Located::Plan(ReadPlan { missed_by: Some(behind), ..plan })
     }
 

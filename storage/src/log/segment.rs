@@ -42,7 +42,7 @@ pub(crate) struct Segment {
     pub(crate) allocated: u64,
     /// Where rolling by time counts from: the first batch's timestamp, else when the segment was made.
     pub(crate) first_timestamp: Option<TimestampMs>,
-    pub(crate) created: TimestampMs,
+    pub(crate) created: Option<TimestampMs>,
     pub(crate) indexes: Indexes,
     /// Set when the log rolled on: the segment no longer grows.
     pub(crate) seal: Option<Seal>,
@@ -68,7 +68,7 @@ pub(crate) struct Seal {
 
 impl Segment {
     /// A new segment that starts at `base`; its file is not there yet.
-    pub(crate) fn new(base: Offset, created: TimestampMs, index_bytes_max: usize) -> Segment {
+    pub(crate) fn new(base: Offset, created: Option<TimestampMs>, index_bytes_max: usize) -> Segment {
         Segment {
             base,
             next: base,
@@ -104,7 +104,7 @@ impl Segment {
             file_used: Cell::new(false),
             allocated: size,
             first_timestamp: None,
-            created: TimestampMs(0),
+            created: None,
             indexes,
             seal: None,
         }

@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
-use slipring_protocol::ids::Offset;
+use slipring_protocol::batch::BatchHeader;
+use slipring_protocol::ids::{Offset, TimestampMs};
 
 use super::scan::{ScanRange, scan};
 use crate::disk::{AlignedBuf, Disk, DiskFile, Durability, OpenOptions};
@@ -107,6 +108,21 @@ pub(crate) async fn last_block(disk: &Disk, file: &DiskFile, end: u64) -> Result
         return Err(StorageError::Damaged { path: file.path().to_path_buf(), position: from, reason });
     }
     Ok(buf[..len].to_vec())
+}
+
+/// Largest timestamp of the first batch of a segment's file; `None` when it holds none.
+pub(crate) async fn first_timestamp(
+    disk: &Disk,
+    file: &DiskFile,
+    size: u64,
+) -> Result<Option<TimestampMs>, StorageError> {
+    if size == 0 {
+        return Ok(None);
+    }
+    let (read, buf) = disk.read(file, 0, AlignedBuf::zeroed(BLOCK as usize)).await;
+    read.context("reading", file.path())?;
+    // What is damaged is found when it is read.
+    Ok(BatchHeader::parse(&buf).ok().map(|header| header.max_timestamp))
 }
 
 /// Removes some files of a directory, and in the end the directory. True when it is gone.

@@ -12,4 +12,4 @@ pub(crate) mod scan;
 
 pub use directory::{DirectoryRecovery, recover_directory};
 pub(crate) use files::remove_directory_step;
-pub(crate) use open::{OpenedLog, open};
+pub(crate) use open::{OpenedLog, ProducerExpiry, open};

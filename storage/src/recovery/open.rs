@@ -9,7 +9,7 @@ use slipring_protocol::batch::BatchHeader;
 use slipring_protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use super::directory::DirectoryRecovery;
-use super::files::{last_block, read_if_there, write_indexes};
+use super::files::{first_timestamp, last_block, read_if_there, write_indexes};
 use super::promises::Promise;
 use super::scan::{ScanEnd, ScanRange, scan};
 use crate::checkpoint::{self, FileError};
@@ -49,7 +49,16 @@ struct Opening<'a> {
     /// Slipring wrote last: segments then follow each other without a gap, since a log rolls where it ends.
     ours: bool,
     epochs: EpochCache,
-    expiration_ms: i64,
+    expiry: ProducerExpiry,
+}
+
+/// When producers count as gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProducerExpiry {
+    /// The wall clock.
+    pub(crate) now: TimestampMs,
+    /// `producer.id.expiration.ms`.
+    pub(crate) after_ms: i64,
 }
 
 /// Opens a log that is on disk.
@@ -58,7 +67,7 @@ pub(crate) async fn open(
     directory: PathBuf,
     new: &NewLog,
     recovered: &DirectoryRecovery,
-    expiration_ms: i64,
+    expiry: ProducerExpiry,
 ) -> Result<OpenedLog, StorageError> {
     let partition = TopicPartition { topic: new.topic.clone(), partition: new.id.partition };
     let (files, snapshots) = list(disk, &directory).await?;
@@ -79,7 +88,7 @@ pub(crate) async fn open(
         promise,
         ours: recovered.ours,
         epochs,
-        expiration_ms,
+        expiry,
     };
     let trusted = recovered.clean || (recovered.ours && promise.is_none());
     match opening.trusted_end().filter(|_| trusted) {
@@ -152,7 +161,12 @@ impl Opening<'_> {
                 true => self.partial_block(*base, found.size).await?,
                 false => Vec::new(),
             };
-            segments.push_back(self.segment(*base, next, found, &partial, last));
+            let mut segment = self.segment(*base, next, found, &partial, last);
+            if last && found.size > 0 {
+                let file = self.open_file(*base, false).await?;
+                segment.first_timestamp = first_timestamp(self.disk, &file, found.size).await?;
+            }
+            segments.push_back(segment);
         }
         let mut producers = self.load_snapshot(end).await?;
         let from = producers.end();
@@ -362,7 +376,7 @@ impl Opening<'_> {
             let Some(bytes) = read_if_there(self.disk, &path).await? else { continue };
             match snapshot::decode(&bytes) {
                 Ok(entries) => {
-                    producers.load(at, &entries, TimestampMs(0), self.expiration_ms);
+                    producers.load(at, &entries, self.expiry.now, self.expiry.after_ms);
                     return Ok(producers);
                 }
                 Err(error) => {
@@ -420,7 +434,7 @@ impl Opening<'_> {
     ) -> OpenedLog {
         if segments.is_empty() {
             let bytes_max = self.new.config.segment_index_bytes;
-            segments.push_back(Segment::new(end, TimestampMs(0), bytes_max));
+            segments.push_back(Segment::new(end, None, bytes_max));
         }
         report.segments = segments.len();
         let mut log = Log::new(LogParts {

@@ -14,7 +14,7 @@ use crate::journal::build::LogHead;
 use crate::layout;
 use crate::log::{Log, LogConfig, LogParts, Segment};
 use crate::producer_state::ProducerState;
-use crate::recovery::{self, DirectoryRecovery, OpenedLog};
+use crate::recovery::{self, DirectoryRecovery, OpenedLog, ProducerExpiry};
 
 /// A log to create or open.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Store {
         stored.map_err(file_error)?;
         let root = self.inner.directory.path();
         disk.sync_dir(root).await.context("syncing", root)?;
-        let segment = Segment::new(Offset(0), TimestampMs(0), new.config.segment_index_bytes);
+        let segment = Segment::new(Offset(0), None, new.config.segment_index_bytes);
         let log = Log::new(LogParts {
             id: new.id,
             topic: Arc::clone(&new.topic),
@@ -97,7 +97,8 @@ impl Store {
         }
     }
 
-    /// Opens a log that is on disk, recovering it as `recovered` says. A damaged log is opened fenced: what is valid before
+    /// Opens a log that is on disk, recovering it as `recovered` says; producers idle for too long by `now`, the wall clock,
+    /// are forgotten. A damaged log is opened fenced: what is valid before
     /// the damage can be read; the report tells.
     ///
     /// # Errors
@@ -106,6 +107,7 @@ impl Store {
         &self,
         new: NewLog,
         recovered: &DirectoryRecovery,
+        now: TimestampMs,
     ) -> Result<(LogId, LogOpenReport), StorageError> {
         let path = self.log_path(&new);
         self.refuse_known(new.id, &path)?;
@@ -115,14 +117,23 @@ impl Store {
         if let Some(owner) = owner.filter(|owner| *owner != new.id.topic_id) {
             return Err(wrong_topic(&path, owner.to_string(), &new));
         }
-        let expiration = self.inner.state.borrow().config.producer_id_expiration_ms;
-        let opened = recovery::open(&self.inner.disk, path, &new, recovered, expiration).await?;
+        let after_ms = self.inner.state.borrow().config.producer_id_expiration_ms;
+        let expiry = ProducerExpiry { now, after_ms };
+        let opened = recovery::open(&self.inner.disk, path, &new, recovered, expiry).await?;
         let OpenedLog { log, report } = opened;
         let id = self.insert(log, &new);
         if !report.trusted {
             self.inner.state.borrow_mut().checkpoint_due = true;
         }
         Ok((id, report))
+    }
+
+    /// Forgets the producers of all logs that are idle for `producer.id.expiration.ms`; `now` is the wall clock. Returns how
+    /// many.
+    pub fn expire_producers(&self, now: TimestampMs) -> usize {
+        let mut state = self.inner.state.borrow_mut();
+        let after_ms = state.config.producer_id_expiration_ms;
+        state.logs.iter_mut().map(|(_, log)| log.producers.expire(now, after_ms)).sum()
     }
 
     /// Deletes a log: no one finds it from now on; its deletion is journaled, its directory renamed, its files removed in

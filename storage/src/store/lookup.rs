@@ -50,7 +50,9 @@ impl Store {
                 largest = Some((max, base));
             }
         }
-        let Some((max, base)) = largest else { return Ok(None) };
+        // Records may all be without a time: then the first of them.
+        let first = self.segment_bases(id)?.first().map(|base| (TimestampMs(-1), *base));
+        let Some((max, base)) = largest.or(first) else { return Ok(None) };
         let from = self.search_by_time(id, base, max).await?.unwrap_or(base);
         let log_start = self.bounds(id)?.log_start;
         self.walk(id, from.max(log_start), |batch, header| match header.max_timestamp >= max {

@@ -98,16 +98,20 @@ pub fn batch_of(
 }
 
 pub fn append(store: &Store, id: LogId, batch: &[u8], epoch: i32) -> Result<Appended, AppendError> {
+    append_at(store, id, batch, epoch, TimestampMs(1_000_000))
+}
+
+pub fn append_at(
+    store: &Store,
+    id: LogId,
+    batch: &[u8],
+    epoch: i32,
+    now: TimestampMs,
+) -> Result<Appended, AppendError> {
     let header = BatchHeader::parse(batch).unwrap();
     store.append(
         id,
-        &Append {
-            batch,
-            header: &header,
-            leader_epoch: LeaderEpoch(epoch),
-            origin: Origin::Client,
-            now: TimestampMs(1_000_000),
-        },
+        &Append { batch, header: &header, leader_epoch: LeaderEpoch(epoch), origin: Origin::Client, now },
     )
 }
 
@@ -213,8 +217,19 @@ impl Run {
         config: LogConfig,
         epoch: i32,
     ) -> Result<LogOpenReport, StorageError> {
+        self.open_at(topic, config, epoch, TimestampMs(0)).await
+    }
+
+    pub async fn open_at(
+        &mut self,
+        topic: u32,
+        config: LogConfig,
+        epoch: i32,
+        now: TimestampMs,
+    ) -> Result<LogOpenReport, StorageError> {
         let place = self.place(topic);
-        let (id, report) = self.stores[place].open_log(new_log(topic, config, epoch), &self.recovery).await?;
+        let new = new_log(topic, config, epoch);
+        let (id, report) = self.stores[place].open_log(new, &self.recovery, now).await?;
         self.logs.insert(topic, (place, id));
         Ok(report)
     }
