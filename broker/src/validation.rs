@@ -1,4 +1,4 @@
-//! Where produced batches are validated: on the connection's core, or on helper threads what would hold the core for long.
+//! Where produced batches are validated, and written in another codec where their topic has one: on the connection's core, or on helper threads what would hold the core for long.
 //! A helper works on each batch for a slice at a time and then goes on to the next, so that a compression bomb slows
 //! nobody but itself.
 
@@ -6,7 +6,7 @@ use std::io;
 
 use bytes::Bytes;
 use slipring_protocol::batch::{
-    BatchRules, Checked, CheckedBatch, DeepCheck, InvalidBatch, Progress, check_produced, is_long,
+    BatchRules, Checked, CheckedBatch, DeepCheck, InvalidBatch, Progress, check_produced,
 };
 
 use crate::runtime;
@@ -69,7 +69,7 @@ impl Validators {
     ) -> Result<CheckedBatch, InvalidBatch> {
         match check_produced(records, produce_version, rules, runtime::wall_clock())? {
             Checked::Done(batch) => Ok(batch),
-            Checked::Deep(check) if check.header().is_some_and(is_long) => self.check_on_helper(check).await,
+            Checked::Deep(check) if check.is_long() => self.check_on_helper(check).await,
             Checked::Deep(mut check) => {
                 // An estimate: what inflates beyond it goes on elsewhere.
                 match check.run(BUDGET_ON_CORE) {

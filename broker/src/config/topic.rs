@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use slipring_protocol::batch::{BatchRules, Compression, TimestampType};
+use slipring_protocol::batch::{BatchRules, Compression, StoredCodec, TimestampType};
 use slipring_protocol::error_code::ErrorCode;
 
 use super::key::{ConfigKey, ConfigType};
@@ -76,15 +76,6 @@ pub struct Cleanup {
     pub compact: bool,
 }
 
-/// A codec and its level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredCodec {
-    /// The codec; `None` stores uncompressed.
-    pub codec: Compression,
-    /// The codec's level, as Kafka counts it; `None` where the codec has none.
-    pub level: Option<i32>,
-}
-
 /// `slipring.durability`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -151,6 +142,7 @@ impl TopicSettings {
             timestamp_before_max_ms: self.timestamp_before_max_ms,
             timestamp_after_max_ms: self.timestamp_after_max_ms,
             compacted: self.cleanup.compact,
+            stored: self.compression,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::view::{ClusterView, PartitionHome, ViewChange};
 use crate::config::{Durability, TopicSettings};
 use crate::partition::Partition;
 use crate::partition::produce::Produced;
+use crate::runtime;
 use crate::shard::Shard;
 
 /// Logs opened or created at the same time: enough to fill the disk's queue, few enough to bound memory.
@@ -78,7 +79,7 @@ async fn open_or_create(shard: &Rc<Shard>, home: &PartitionHome) -> Result<LogId
     if !directory.has_log(home.id, &home.topic.name) {
         return store.create_log(new).await;
     }
-    let (log, report) = store.open_log(new, &directory.recovered).await?;
+    let (log, report) = store.open_log(new, &directory.recovered, runtime::wall_clock()).await?;
     if let Some(damage) = &report.damage {
         tracing::error!(
             topic = %home.topic.name,

@@ -101,7 +101,7 @@ async fn open_log(shard: &Rc<Shard>) -> Result<LogId, StorageError> {
     let new = NewLog { id: METADATA, topic: topic.clone(), config, leader_epoch: LeaderEpoch(0) };
     let (store, directory) = (&shard.stores[0], &shard.directories[0]);
     let log = if directory.has_log(METADATA, &topic) {
-        store.open_log(new, &directory.recovered).await?.0
+        store.open_log(new, &directory.recovered, runtime::wall_clock()).await?.0
     } else {
         store.create_log(new).await?
     };

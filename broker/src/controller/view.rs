@@ -18,6 +18,12 @@ use crate::runtime::mailbox::ShardId;
 /// Topics that only the broker itself writes.
 const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
+/// Whether a topic of this name is one that only the broker itself writes.
+#[must_use]
+pub fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}
+
 /// One version of the cluster.
 #[derive(Clone)]
 pub struct ClusterView {
@@ -336,7 +342,14 @@ impl TopicView {
     /// Whether only the broker itself writes it.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        INTERNAL_TOPICS.contains(&&*self.name)
+        is_internal(&self.name)
+    }
+
+    /// `min.insync.replicas`, but never more than a partition has replicas (Kafka's `Partition.effectiveMinIsr`).
+    #[must_use]
+    pub fn in_sync_min(&self, index: PartitionIndex) -> usize {
+        let replicas = self.partition(index).map_or(0, |partition| partition.replicas.len());
+        usize::try_from(self.settings.insync_replicas_min).unwrap_or(0).min(replicas)
     }
 }
 

@@ -8,6 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 use slipring_machine::controller::{
     ApiError, Command, CreatePartitions, MorePartitions, PartitionsResult, Reply,
 };
+use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::BrokerId;
 
 use super::control;
@@ -55,6 +56,13 @@ fn answer(result: PartitionsResult) -> CreatePartitionsTopicResult {
         CreatePartitionsTopicResult::default().with_name(TopicName(StrBytes::from_string(result.name)));
     match result.result {
         Ok(()) => answer,
-        Err(error) => answer.with_error_code(error.code.code()).with_error_message(control::message(&error)),
+        Err(error) => {
+            // Kafka has no words for a topic that is not there.
+            let message = match error.code {
+                ErrorCode::UnknownTopicOrPartition => error.message.clone().map(StrBytes::from_string),
+                _ => control::message(&error),
+            };
+            answer.with_error_code(error.code.code()).with_error_message(message)
+        }
     }
 }

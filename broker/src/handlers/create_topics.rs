@@ -135,6 +135,7 @@ fn answer(
 ) -> CreatableTopicResult {
     let mut answer = CreatableTopicResult::default()
         .with_name(TopicName(StrBytes::from_string(name)))
+        .with_error_message(None)
         .with_num_partitions(-1)
         .with_replication_factor(-1);
     match result {

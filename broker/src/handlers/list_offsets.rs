@@ -32,11 +32,19 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     }
     let mut scattered = Scattered::default();
     let mut answers = Vec::new();
+    let mut counts = Vec::with_capacity(body.topics.len());
     for topic in &body.topics {
         let found = view.topic(&topic.name);
+        let before = answers.len();
         for partition in &topic.partitions {
+            // Named several times: refused once, at the first place.
+            let Some(times) = named.get_mut(&(&topic.name, partition.partition_index)) else { continue };
+            let times = std::mem::replace(times, 0);
+            if times == 0 {
+                continue;
+            }
             let index = PartitionIndex(partition.partition_index);
-            let outcome = if named[&(&topic.name, partition.partition_index)] > 1 {
+            let outcome = if times > 1 {
                 Err(ErrorCode::InvalidRequest)
             } else if !is_known_timestamp(partition.timestamp, version) {
                 Err(ErrorCode::UnsupportedVersion)
@@ -54,6 +62,7 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
                 Err(error) => answers.push(failed(index, error)),
             }
         }
+        counts.push(answers.len() - before);
     }
     let found = scattered
         .ask(request.shard, ShardRequest::Offsets, |reply| match reply {
@@ -65,8 +74,8 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         answers[place] = response(PartitionIndex(answers[place].partition_index), answer, version);
     }
     let mut answers = answers.into_iter();
-    let topics = body.topics.into_iter().map(|topic| {
-        let count = topic.partitions.len();
+    // As Kafka groups its answers: a topic without partitions is not among them.
+    let topics = body.topics.into_iter().zip(counts).filter(|(_, count)| *count > 0).map(|(topic, count)| {
         ListOffsetsTopicResponse::default()
             .with_name(topic.name)
             .with_partitions(answers.by_ref().take(count).collect())

@@ -20,7 +20,7 @@ use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{BrokerId, TopicId};
 
 use super::create_topics;
-use crate::controller::view::{ClusterView, TopicView};
+use crate::controller::view::{ClusterView, TopicView, is_internal};
 use crate::net::connection::Closed;
 use crate::router::Request;
 use crate::runtime::conn::Piece;
@@ -49,13 +49,20 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
             let view = request.shard.view();
             view.topics().map(|topic| found(topic, &body)).collect()
         }
-        Some(topics) if version < IDS_FROM && topics.iter().any(names_by_id) => refuse_all(topics),
+        Some(topics) if version < IDS_FROM && topics.iter().any(names_by_id) => {
+            return request.respond(&refuse_all(topics, ErrorCode::InvalidRequest));
+        }
+        Some(topics) if topics.iter().any(|topic| !topic.topic_id.is_nil()) => {
+            by_id(request.shard, topics, &body)
+        }
+        Some(topics) if topics.iter().any(|topic| topic.name.is_none()) => {
+            return request.respond(&refuse_all(topics, ErrorCode::UnknownServerError));
+        }
         Some(topics) => {
             create_missing(request.shard, &body, topics).await;
             let view = request.shard.view();
-            let mut seen = BTreeSet::new();
-            let distinct = topics.iter().filter(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
-            distinct.map(|topic| look_up(&view, topic, &body)).collect()
+            let names: Vec<&TopicName> = topics.iter().filter_map(|topic| topic.name.as_ref()).collect();
+            distinct(names).map(|name| by_name(&view, name, &body)).collect()
         }
     };
     let view = request.shard.view();
@@ -74,14 +81,19 @@ fn names_by_id(topic: &MetadataRequestTopic) -> bool {
     topic.name.is_none() || !topic.topic_id.is_nil()
 }
 
-fn refuse_all(topics: &[MetadataRequestTopic]) -> Vec<MetadataResponseTopic> {
+/// The request as a whole is refused: nothing is told of the cluster either.
+fn refuse_all(topics: &[MetadataRequestTopic], error: ErrorCode) -> MetadataResponse {
     let refuse = |topic: &MetadataRequestTopic| {
         MetadataResponseTopic::default()
-            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_error_code(error.code())
             .with_name(Some(topic.name.clone().unwrap_or_default()))
             .with_topic_id(topic.topic_id)
     };
-    topics.iter().map(refuse).collect()
+    MetadataResponse::default()
+        .with_cluster_id(None)
+        .with_controller_id(WireBrokerId(-1))
+        .with_topics(topics.iter().map(refuse).collect())
+        .with_error_code(error.code())
 }
 
 /// Creates the topics that are asked for by name and are not there, if both sides allow it. Failures show in the look-up.
@@ -100,28 +112,44 @@ async fn create_missing(shard: &Rc<Shard>, body: &MetadataRequest, topics: &[Met
     }
 }
 
-fn look_up(
-    view: &ClusterView,
-    topic: &MetadataRequestTopic,
+/// The topics of these ids; where one id is asked for, names are not looked at.
+fn by_id(
+    shard: &Shard,
+    topics: &[MetadataRequestTopic],
     body: &MetadataRequest,
-) -> MetadataResponseTopic {
-    let missing = |error: ErrorCode| {
-        MetadataResponseTopic::default()
-            .with_error_code(error.code())
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
+) -> Vec<MetadataResponseTopic> {
+    let view = shard.view();
+    let ids = topics.iter().map(|topic| topic.topic_id).filter(|id| !id.is_nil()).collect();
+    let answer = |id| match view.topic_by_id(TopicId(id)) {
+        Some(topic) => found(topic, body),
+        None => MetadataResponseTopic::default()
+            .with_error_code(ErrorCode::UnknownTopicId.code())
+            .with_name(None)
+            .with_topic_id(id),
     };
-    match &topic.name {
-        None => match view.topic_by_id(TopicId(topic.topic_id)) {
-            Some(topic) => found(topic, body),
-            None => missing(ErrorCode::UnknownTopicId),
-        },
-        Some(name) => match view.topic(name) {
-            Some(topic) => found(topic, body),
-            None if !create_topics::is_valid_name(name) => missing(ErrorCode::InvalidTopicException),
-            None => missing(ErrorCode::UnknownTopicOrPartition),
-        },
+    distinct(ids).map(answer).collect()
+}
+
+fn by_name(view: &ClusterView, name: &TopicName, body: &MetadataRequest) -> MetadataResponseTopic {
+    let error = match view.topic(name) {
+        Some(topic) => return found(topic, body),
+        None if !create_topics::is_valid_name(name) => ErrorCode::InvalidTopicException,
+        None => ErrorCode::UnknownTopicOrPartition,
+    };
+    let mut response = MetadataResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(Some(name.clone()))
+        .with_is_internal(is_internal(name));
+    if body.include_topic_authorized_operations {
+        response.topic_authorized_operations = TOPIC_OPERATIONS;
     }
+    response
+}
+
+/// Each once, in order.
+fn distinct<T: Ord + Clone>(asked: Vec<T>) -> impl Iterator<Item = T> {
+    let mut seen = BTreeSet::new();
+    asked.into_iter().filter(move |item| seen.insert(item.clone()))
 }
 
 fn found(topic: &Arc<TopicView>, body: &MetadataRequest) -> MetadataResponseTopic {

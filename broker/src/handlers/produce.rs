@@ -254,7 +254,7 @@ async fn validate(
     if topic.is_internal() {
         return Err(refused(ErrorCode::InvalidTopicException));
     }
-    if request.acks == -1 && i64::from(topic.settings.insync_replicas_min) > topic.in_sync(index) as i64 {
+    if request.acks == -1 && topic.in_sync(index) < topic.in_sync_min(index) {
         return Err(refused(ErrorCode::NotEnoughReplicas));
     }
     let checked = shard.validators.check(&records, version, &topic.settings.batch_rules()).await;

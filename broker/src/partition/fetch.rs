@@ -47,6 +47,8 @@ pub struct FetchPlan {
     pub slices: Vec<ReadSlice>,
     /// How many bytes the slices hold; for file ranges before their edges are cut.
     pub bytes: usize,
+    /// There is more to read than one plan can give: waiting for it would be in vain.
+    pub goes_on: bool,
 }
 
 impl FetchPlan {
@@ -61,13 +63,15 @@ impl FetchPlan {
             diverging: None,
             slices: Vec::new(),
             bytes: 0,
+            goes_on: false,
         }
     }
 
-    /// Whether it must be answered at once, whatever else there is to read.
+    /// Whether it must be answered at once, whatever else there is to read (Kafka's `DelayedFetch.tryComplete`, also where
+    /// it reads an older segment).
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        self.error != ErrorCode::None || self.diverging.is_some()
+        self.error != ErrorCode::None || self.diverging.is_some() || self.goes_on
     }
 }
 
@@ -144,6 +148,10 @@ fn begin(shard: &Shard, part: &FetchPart, budget: &Budget) -> Result<(Store, Log
     partition.check_epoch(part.current_leader_epoch).map_err(FetchPlan::failed)?;
     let store = &shard.stores[partition.store];
     if let Some(diverging) = diverging_end(store, partition, part) {
+        if diverging.1 < Offset(0) {
+            // An epoch that is not known here: there is nothing to truncate to (Kafka's `Partition.readRecords`).
+            return Err(FetchPlan::failed(ErrorCode::OffsetOutOfRange));
+        }
         let bounds =
             store.bounds(partition.log).map_err(|_| FetchPlan::failed(ErrorCode::NotLeaderOrFollower))?;
         return Err(FetchPlan {
@@ -154,6 +162,7 @@ fn begin(shard: &Shard, part: &FetchPart, budget: &Budget) -> Result<(Store, Log
             diverging: Some(diverging),
             slices: Vec::new(),
             bytes: 0,
+            goes_on: false,
         });
     }
     let range = ReadRange {
@@ -185,6 +194,7 @@ fn finish(read: Result<ReadPlan, ReadError>) -> FetchPlan {
             diverging: None,
             slices: read.slices,
             bytes: read.bytes,
+            goes_on: read.goes_on,
         },
         Err(error) => FetchPlan::failed(read_error_code(&error)),
     }

@@ -19,7 +19,7 @@ pub struct Produced {
     pub error: ErrorCode,
     /// Offset of the first record; -1 with an error.
     pub base_offset: Offset,
-    /// The time that LogAppendTime stamped; -1 otherwise.
+    /// The time that LogAppendTime stamped, or the largest timestamp of a duplicate's original; -1 otherwise.
     pub log_append_time: TimestampMs,
     /// Start of the log; -1 with most errors.
     pub log_start: Offset,
@@ -105,20 +105,24 @@ pub fn append(
     let appended = match store.append(partition.log, &append) {
         Ok(appended) => appended,
         Err(AppendError::Busy) => return Outcome::Busy,
-        Err(error) => return Outcome::Now(refusal(&error)),
+        Err(error) => {
+            let log_start = store.bounds(partition.log).map_or(Offset(-1), |bounds| bounds.log_start);
+            return Outcome::Now(refusal(&error, log_start));
+        }
     };
-    shard.metrics.appended(&partition.topic, batch.header(), appended.duplicate);
+    shard.metrics.appended(&partition.topic, batch.header(), appended.duplicate.is_some());
     let produced = Produced {
         error: ErrorCode::None,
         base_offset: appended.base_offset,
-        log_append_time: batch.log_append_time(),
+        // Kafka tells the original's time as if it were one of appending, whoever set it.
+        log_append_time: appended.duplicate.unwrap_or_else(|| batch.log_append_time()),
         log_start: appended.log_start,
         message: None,
         record_errors: Vec::new(),
     };
     let acknowledged =
         store.bounds(partition.log).is_ok_and(|bounds| appended.last_offset < bounds.acknowledged_end);
-    if appended.duplicate && acknowledged {
+    if appended.duplicate.is_some() && acknowledged {
         return Outcome::Now(produced);
     }
     if let Some(requester) = requester {
@@ -156,7 +160,7 @@ fn append_error_code(error: &AppendError) -> ErrorCode {
 }
 
 /// An append's failure as the client hears of it.
-fn refusal(error: &AppendError) -> Produced {
+fn refusal(error: &AppendError, log_start: Offset) -> Produced {
     let code = append_error_code(error);
-    Produced::refused(code, Some(error.to_string()))
+    Produced { log_start, ..Produced::refused(code, Some(error.to_string())) }
 }

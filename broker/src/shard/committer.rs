@@ -44,12 +44,18 @@ pub async fn run(shard: Rc<Shard>, index: usize) {
 /// Commits in a row that bring nothing after which a stop no longer waits for what is staged: about a second.
 const FUTILE_MAX: u32 = 500;
 
-/// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs.
+/// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs, and forgetting
+/// idle producers.
 pub fn start_background(shard: &Rc<Shard>, index: usize) {
     let shard = shard.clone();
     runtime::spawn(Queue::Background, async move {
         let store = shard.stores[index].clone();
+        let mut expiry = runtime::now().plus(PRODUCER_EXPIRY_PAUSE);
         while !shard.stopping.get() {
+            if runtime::now() >= expiry {
+                store.expire_producers(runtime::wall_clock());
+                expiry = runtime::now().plus(PRODUCER_EXPIRY_PAUSE);
+            }
             let pause = store.background(runtime::now().0 / 1_000).await;
             if store.has_staged() {
                 shard.commit_signals[index].set();
@@ -62,6 +68,8 @@ pub fn start_background(shard: &Rc<Shard>, index: usize) {
     });
 }
 
+/// Kafka's `producer.id.expiration.check.interval.ms`, which it does not document.
+const PRODUCER_EXPIRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(600);
 const BACKGROUND_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {

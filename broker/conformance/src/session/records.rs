@@ -1,7 +1,8 @@
-//! Record batches as a tree: every header field, whether the checksum holds, and the record area by size and checksum.
+//! Record batches as a tree: every header field, whether the checksum holds, and the record area by size and
+//! checksum, as it lies there and unpacked.
 
 use serde_json::{Value, json};
-use slipring_protocol::batch::{Batches, crc_ok};
+use slipring_protocol::batch::{Batches, crc_ok, record_area};
 
 /// The batches of a fetched record set. A cut one at the end is told apart.
 pub(crate) fn describe(bytes: &[u8]) -> Value {
@@ -33,7 +34,11 @@ pub(crate) fn describe(bytes: &[u8]) -> Value {
             "record_count": header.record_count,
             "area_bytes": area.len(),
             "area_crc": crc32c::crc32c(area),
+            "records_crc": record_area(batch.bytes, RECORDS_BYTES_MAX).ok().map(|records| crc32c::crc32c(&records)),
         }));
     }
     json!({ "batches": list, "bytes_of_a_cut_batch": batches.rest() })
 }
+
+/// Far more than any script's batch unpacks to.
+const RECORDS_BYTES_MAX: usize = 64 << 20;

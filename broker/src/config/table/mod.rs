@@ -105,7 +105,6 @@ mod columns {
     pub(super) const ANY_LIST: Check = Entries { of: &[], empty: true };
 
     pub(super) const CHECKPOINTS: &str = "Checkpoints follow the journal, not the clock.";
-    pub(super) const CODEC: &str = "Batches keep their producer's codec; another one is not applied yet.";
     pub(super) const COMPACTION: &str = "Compaction is not built yet.";
     pub(super) const DELETE_DELAY: &str =
         "Files go as soon as nobody reads them; the delay is not built yet.";

@@ -105,14 +105,14 @@ async fn plan_once(
 }
 
 /// Every owner planned up to the limit, and let the first batch of its first partition through whatever its size: cuts
-/// the plans, in order, to their own limits and to the one over all. The first that has records keeps its first batch.
+/// the plans, in order, to their own limits and to the one over all. Only the first that has records may go beyond
+/// (Kafka's `ReplicaManager.readFromLog` and its `minOneMessage`).
 fn fit(plans: &mut [FetchPlan], bytes_max: usize, partition_bytes_max: impl Fn(usize) -> usize) {
     let mut left = bytes_max;
     let mut first = true;
     for (place, plan) in plans.iter_mut().enumerate() {
-        let limit = left.min(partition_bytes_max(place));
-        if plan.bytes > limit && !first {
-            cut(plan, limit);
+        if !first {
+            cut(plan, left.min(partition_bytes_max(place)));
         }
         first &= plan.bytes == 0;
         left = left.saturating_sub(plan.bytes);
@@ -121,12 +121,17 @@ fn fit(plans: &mut [FetchPlan], bytes_max: usize, partition_bytes_max: impl Fn(u
 
 /// Cuts a plan to whole batches within `bytes_max`. A batch may run on from one slice into the next.
 fn cut(plan: &mut FetchPlan, bytes_max: usize) {
+    if let Some(ReadSlice::File(_)) = plan.slices.first() {
+        return cut_range(plan, bytes_max);
+    }
+    if plan.bytes <= bytes_max {
+        return;
+    }
     let mut memory = Vec::with_capacity(plan.slices.len());
     for slice in plan.slices.drain(..) {
         match slice {
             ReadSlice::Memory(slice) => memory.push(slice),
-            // Where the batches of a range end is known once it is read; it waits for the next fetch.
-            ReadSlice::File(_) => break,
+            ReadSlice::File(_) => unreachable!("a range of a file stands alone"),
         }
     }
     let whole = whole_batches(&memory.iter().map(|slice| &**slice).collect::<Vec<_>>(), bytes_max);
@@ -140,6 +145,19 @@ fn cut(plan: &mut FetchPlan, bytes_max: usize) {
         plan.slices.push(ReadSlice::Memory(slice.sub(0..bytes)));
     }
     plan.bytes = whole;
+}
+
+/// Where the batches of a range end is known once it is read: until then its limit is what counts.
+fn cut_range(plan: &mut FetchPlan, bytes_max: usize) {
+    plan.bytes = 0;
+    for slice in std::mem::take(&mut plan.slices) {
+        let ReadSlice::File(range) = slice else { unreachable!("a range of a file stands alone") };
+        if bytes_max > 0 {
+            let range = range.limited(bytes_max);
+            plan.bytes += range.bytes_most();
+            plan.slices.push(ReadSlice::File(range));
+        }
+    }
 }
 
 /// How many of the first `bytes_max` bytes of all slices together are whole batches.
@@ -189,15 +207,39 @@ pub(super) async fn read(shard: &Rc<Shard>, plan: &mut FetchPlan) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
+    use slipring_storage::disk::AlignedBuf;
+
     use super::*;
+
+    fn batch(size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        bytes[8..12].copy_from_slice(&(size as i32 - 12).to_be_bytes());
+        bytes
+    }
+
+    fn plan(batches: &[usize]) -> FetchPlan {
+        let slices: Vec<ReadSlice> = batches
+            .iter()
+            .map(|size| ReadSlice::Memory(AlignedBuf::copy_of(&batch(*size)).freeze()))
+            .collect();
+        FetchPlan { bytes: batches.iter().sum(), slices, ..FetchPlan::failed(ErrorCode::None) }
+    }
+
+    #[test]
+    fn only_the_first_with_records_goes_beyond_a_limit() {
+        let bytes_of = |bytes_max, own: &[usize], batches: &[&[usize]]| {
+            let mut plans: Vec<FetchPlan> = batches.iter().map(|batches| plan(batches)).collect();
+            fit(&mut plans, bytes_max, |place| own[place]);
+            plans.iter().map(|plan| plan.bytes).collect::<Vec<_>>()
+        };
+        assert_eq!(bytes_of(1_000, &[10, 10, 10], &[&[], &[300], &[200]]), [0, 300, 0]);
+        assert_eq!(bytes_of(1_000, &[500, 250, 1_000], &[&[300], &[200, 200], &[400]]), [300, 200, 400]);
+        assert_eq!(bytes_of(450, &[500, 500, 500], &[&[300], &[200, 200], &[100]]), [300, 0, 100]);
+        assert_eq!(bytes_of(100, &[500, 500], &[&[300], &[100]]), [300, 0]);
+    }
 
     #[test]
     fn batches_are_cut_whole_wherever_slices_end() {
-        let batch = |size: usize| {
-            let mut bytes = vec![0; size];
-            bytes[8..12].copy_from_slice(&(size as i32 - 12).to_be_bytes());
-            bytes
-        };
         let bytes = [batch(100), batch(300), batch(61), batch(200)].concat();
         for (limit, whole) in [(0, 0), (99, 0), (100, 100), (399, 100), (400, 400), (661, 661), (9_999, 661)]
         {

@@ -56,9 +56,10 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     let owners = wanted.iter().filter_map(|wanted| Some(wanted.as_ref().ok()?.0));
     request.connection.steering.note(shard.id, owners);
     let wait = Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0));
+    let bytes_max = size(body.max_bytes).min(shard.config.fetch.bytes_max);
     let limits = Limits {
-        bytes_min: size(body.min_bytes).min(shard.config.fetch.bytes_max),
-        bytes_max: size(body.max_bytes).min(shard.config.fetch.bytes_max),
+        bytes_min: size(body.min_bytes).min(bytes_max),
+        bytes_max,
         deadline: runtime::now().plus(wait),
     };
     let plans = gather(shard, &wanted, limits).await;

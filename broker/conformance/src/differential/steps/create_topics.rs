@@ -22,6 +22,7 @@ pub(super) fn run(session: &mut Session) {
     }
     names(session);
     sizes(session);
+    timeouts(session);
     assignments(session);
     configs(session);
     session.await_topic("ct-config-twice", 1);
@@ -38,7 +39,18 @@ fn names(session: &mut Session) {
     for (number, name) in bad.iter().enumerate() {
         ask(session, &format!("bad name {number}"), json!([plain(name)]));
     }
+    ask(session, "collision within a request", json!([plain("ct.both"), plain("ct_both")]));
+    ask(session, "case matters", json!([plain("CT-2")]));
     ask(session, "good and bad names", json!([plain("ct-good"), plain("ct bad")]));
+}
+
+/// Nobody waits for ever, and some not at all: only that the topic is there in the end is sure.
+fn timeouts(session: &mut Session) {
+    for (number, timeout) in (0..).zip([1_000_000, i32::MAX]) {
+        let mut body = request(json!([plain(&format!("ct-time-{number}"))]));
+        body["timeout_ms"] = json!(timeout);
+        session.step(format!("time-out {timeout}"), "CreateTopics", 7, &body);
+    }
 }
 
 fn sizes(session: &mut Session) {

@@ -32,6 +32,8 @@ pub(super) fn run(session: &mut Session) {
     limits(session);
     several(session);
     waiting(session);
+    odd_numbers(session);
+    more_than_a_read(session);
     epoch_ends(session);
 }
 
@@ -127,6 +129,57 @@ fn several(session: &mut Session) {
     session.step("as a debugging consumer", "Fetch", 12, &follower);
 }
 
+/// Odd numbers where clients give sensible ones.
+fn odd_numbers(session: &mut Session) {
+    for version in [4, 12, 18] {
+        let body = session.fetch_body(version, "fe", Fetch { offset: 28, ..Fetch::default() });
+        let mut ask = |name: &str, field: &str, value: Value| {
+            let mut body = body.clone();
+            body[field] = value;
+            session.step(name, "Fetch", version, &body);
+        };
+        ask("negative wait", "max_wait_ms", json!(-1));
+        ask("negative least bytes", "min_bytes", json!(-1));
+        let mut far = body.clone();
+        far["max_wait_ms"] = json!(100);
+        far["min_bytes"] = json!(i32::MAX);
+        session.step("more than there is", "Fetch", version, &far);
+        far["topics"][0]["partitions"][0]["fetch_offset"] = json!(27);
+        session.step("more than there is, some is", "Fetch", version, &far);
+        if version >= 5 {
+            let mut behind = body.clone();
+            behind["topics"][0]["partitions"][0]["log_start_offset"] = json!(5);
+            session.step("log start of a follower", "Fetch", version, &behind);
+        }
+        if version >= 11 {
+            let mut body = body.clone();
+            body["rack_id"] = json!("somewhere");
+            session.step("with a rack", "Fetch", version, &body);
+        }
+    }
+}
+
+/// More is wanted than one read can give, and nobody waits for it.
+fn more_than_a_read(session: &mut Session) {
+    session.create("fe-roll", 1, &[FOR_EVER, ("segment.bytes", "1048576")]);
+    for _ in 0..5 {
+        session.quiet_produce("fe-roll", 0, &sized(400_000));
+    }
+    for offset in [0, 1, 2, 3] {
+        let mut body = session.fetch_body(12, "fe-roll", Fetch { offset, ..Fetch::default() });
+        body["max_wait_ms"] = json!(60_000);
+        body["min_bytes"] = json!(5_000_000);
+        session.step(format!("older segment from {offset}"), "Fetch", 12, &body);
+        body["topics"][0]["partitions"][0]["partition_max_bytes"] = json!(500_000);
+        session.step(format!("older segment from {offset}, a batch at most"), "Fetch", 12, &body);
+    }
+    let mut body =
+        session.fetch_body(12, "fe-roll", Fetch { offset: 4, bytes_max: 1_000, ..Fetch::default() });
+    body["max_wait_ms"] = json!(60_000);
+    body["min_bytes"] = json!(300_000);
+    session.step("least bytes above the limit", "Fetch", 12, &body);
+}
+
 /// Nothing new within the wait: an empty answer.
 fn waiting(session: &mut Session) {
     let at_end = |max_wait: i32, min_bytes: i32| {
@@ -171,6 +224,13 @@ fn epoch_ends(session: &mut Session) {
         ask("current epoch ahead", "fe", 0, 3, 0);
         ask("no such partition", "fe", 5, -1, 0);
         ask("no such topic", "fe-none", 0, -1, 0);
+        let one = json!({ "partition": 0, "current_leader_epoch": -1, "leader_epoch": 0 });
+        let topics = json!([
+            { "topic": "fe", "partitions": [one, one] }, { "topic": "fe-none", "partitions": [one] },
+            { "topic": "fe", "partitions": [one] }, { "topic": "fe-size", "partitions": [] },
+        ]);
+        let body = json!({ "replica_id": -1, "topics": topics });
+        session.step("several and twice", "OffsetForLeaderEpoch", version, &body);
         let nothing = json!({ "replica_id": -1, "topics": [] });
         session.step("nothing", "OffsetForLeaderEpoch", version, &nothing);
     }

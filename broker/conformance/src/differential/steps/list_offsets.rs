@@ -1,6 +1,8 @@
 //! ListOffsets: all special timestamps, and times that lie before, on, between and after records, also inside batches.
 
 use serde_json::{Value, json};
+use slipring_protocol::batch::BatchBuilder;
+use slipring_protocol::ids::TimestampMs;
 
 use super::FOR_EVER;
 use crate::differential::batches::{CODECS, T0, numbered};
@@ -25,7 +27,7 @@ pub(super) fn run(session: &mut Session) {
         }
         ask(session, "no such partition", version, "lo", 7, -1);
         ask(session, "negative partition", version, "lo", -1, -1);
-        ask(session, "no such topic", version, "lo-none", 0, -1);
+        ask(session, "no such topic", version, "lo-missing", 0, -1);
         ask(session, "bad name", version, "a b", 0, -1);
         ask(session, "in the middle", version, "lo", 0, T0 + 7_500);
         ask(session, "after the end", version, "lo", 0, T0 + 1_000_000);
@@ -42,6 +44,22 @@ pub(super) fn run(session: &mut Session) {
     ask(session, "end of time", 7, "lo", 0, i64::MAX);
     ask(session, "in an empty log", 7, "lo", 2, T0);
     variations(session);
+    append_time(session);
+}
+
+/// Times of the broker's clock: every record of a batch has the same.
+fn append_time(session: &mut Session) {
+    session.create("lo-append", 1, &[FOR_EVER, ("message.timestamp.type", "LogAppendTime")]);
+    session.create("lo-none", 1, &[FOR_EVER]);
+    session.quiet_produce("lo-append", 0, &numbered(0, 3).build());
+    let mut without = BatchBuilder::new();
+    without.append(TimestampMs(-1), None, None).append(TimestampMs(-1), None, None);
+    session.quiet_produce("lo-none", 0, &without.build());
+    for topic in ["lo-append", "lo-none"] {
+        for at in [-3, -2, -1, 0, T0, i64::MAX] {
+            ask(session, format!("{topic} at {at}"), 7, topic, 0, at);
+        }
+    }
 }
 
 fn ask(session: &mut Session, name: impl AsRef<str>, version: i16, topic: &str, partition: i32, at: i64) {

@@ -28,7 +28,33 @@ pub(super) fn run(session: &mut Session) {
     }
     authorized_operations(session);
     by_id(session);
+    mixtures(session);
     automatic_creation(session);
+}
+
+/// Topics that are there beside topics that are not, asked for in several ways at once.
+fn mixtures(session: &mut Session) {
+    let id = session.topic_id("meta.one");
+    let other = session.topic_id("meta-three");
+    for version in 12..=13 {
+        let mut ask = |name: &str, topics: Value, creates: bool| {
+            let body = json!({
+                "topics": topics, "allow_auto_topic_creation": creates,
+                "include_topic_authorized_operations": true,
+            });
+            session.step(name, "Metadata", version, &body);
+        };
+        let by_id = |id: &str| json!({ "topic_id": id, "name": null });
+        let by_name = |name: &str| json!({ "topic_id": NO_ID, "name": name });
+        ask("two ids", json!([by_id(&id), by_id(&other)]), false);
+        ask("an id twice", json!([by_id(&id), by_id(&id)]), false);
+        ask("known and unknown ids", json!([by_id(&id), by_id(FOREIGN_ID)]), true);
+        ask("a name and an id", json!([by_name("meta-three"), by_id(&id)]), false);
+        ask("the same by name and by id", json!([by_name("meta.one"), by_id(&id)]), false);
+        ask("unknown name, known id", json!([by_name("meta-nowhere"), by_id(&id)]), false);
+        ask("unknown name and id", json!([by_name("meta-nowhere"), by_id(FOREIGN_ID)]), false);
+        ask("many names", json!([by_name("meta-nowhere"), by_name("meta.one"), by_name("a b")]), false);
+    }
 }
 
 fn authorized_operations(session: &mut Session) {

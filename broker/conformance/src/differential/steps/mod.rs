@@ -10,10 +10,12 @@ mod fetch;
 mod fetch_large;
 mod fetch_sessions;
 mod idempotence;
+mod internal_topics;
 mod list_offsets;
 mod metadata;
 mod produce;
 mod produce_invalid;
+mod repack;
 mod restart;
 mod wire;
 
@@ -34,11 +36,13 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("configs", configs::run),
     ("produce", produce::run),
     ("produce-invalid", produce_invalid::run),
+    ("repack", repack::run),
     ("idempotence", idempotence::run),
     ("fetch", fetch::run),
     ("fetch-large", fetch_large::run),
     ("fetch-sessions", fetch_sessions::run),
     ("list-offsets", list_offsets::run),
+    ("internal-topics", internal_topics::run),
     ("restart", restart::prepare),
 ];
 

@@ -32,8 +32,8 @@ pub(super) fn run(session: &mut Session) {
     addressing(session);
     acks_0_errors(session);
     timestamps(session);
-    broker_codec(session);
     compacted(session);
+    requests(session);
 }
 
 /// Topics and partitions that are not there, and several in one request.
@@ -125,14 +125,59 @@ fn timestamps(session: &mut Session) {
     session.show("max timestamp in the end", "pr-max", 0);
 }
 
-/// A topic with a codec of its own: the broker compresses again.
-fn broker_codec(session: &mut Session) {
-    for codec in ["uncompressed", "gzip", "producer"] {
-        let topic = format!("pr-{codec}");
-        session.create(&topic, 1, &[FOR_EVER, ("compression.type", codec)]);
-        session.produce(format!("{codec} topic, none"), 12, (&topic, 0), Some(&varied(Compression::None)));
-        session.produce(format!("{codec} topic, gzip"), 12, (&topic, 0), Some(&varied(Compression::Gzip)));
-        session.show(format!("{codec} topic in the end"), &topic, 0);
+/// What else a request may say: other time-outs, a transactional id beside plain batches, good beside spoilt ones.
+fn requests(session: &mut Session) {
+    session.create("pr-request", 3, &[FOR_EVER]);
+    for version in [3, 8, 12, 13] {
+        let body = session.produce_body(version, -1, ("pr-request", 0), Some(&batch(1)));
+        for timeout in [0, -1, i32::MAX] {
+            let mut body = body.clone();
+            body["timeout_ms"] = json!(timeout);
+            session.step(format!("time-out {timeout}"), "Produce", version, &body);
+        }
+        let mut body = body.clone();
+        body["transactional_id"] = json!("tx");
+        session.step("transactional id and a plain batch", "Produce", version, &body);
+        let mut spoilt = batch(2);
+        spoilt[70] ^= 1;
+        let data = |index: i32, records: &[u8]| json!({ "index": index, "records": to_hex(records) });
+        let partitions = json!([data(0, &batch(1)), data(1, &spoilt), data(2, &batch(1)), data(9, &spoilt)]);
+        for acks in [-1, 1, 7] {
+            let mut body = body.clone();
+            body["transactional_id"] = Value::Null;
+            body["acks"] = json!(acks);
+            body["topic_data"][0]["partition_data"] = partitions.clone();
+            session.step(format!("good and spoilt, acks={acks}"), "Produce", version, &body);
+        }
+    }
+    session.list_end("after spoilt neighbours", "pr-request", 2);
+    session.create("pr-insync", 1, &[FOR_EVER, ("min.insync.replicas", "2")]);
+    for acks in [-1, 0, 1] {
+        let body = session.produce_body(12, acks, ("pr-insync", 0), Some(&batch(1)));
+        if acks == 0 {
+            let _ = session.connection.send_only("Produce", 12, &body);
+            session.step("after acks=0", "Metadata", 12, &json!({ "topics": [] }));
+        } else {
+            session.step(format!("too few replicas, acks={acks}"), "Produce", 12, &body);
+        }
+    }
+    session.create("pr-negative", 1, &[FOR_EVER]);
+    for times in [[-1, -1], [-5, -7], [-1, 5], [0, 0], [i64::MIN, 3]] {
+        let mut builder = slipring_protocol::batch::BatchBuilder::new();
+        for time in times {
+            builder.append(slipring_protocol::ids::TimestampMs(time), None, Some(b"v"));
+        }
+        for codec in [Compression::None, Compression::Lz4] {
+            let records = builder.compression(codec).build();
+            session.produce(format!("{codec:?} at {times:?}"), 12, ("pr-negative", 0), Some(&records));
+        }
+    }
+    session.show("negative times", "pr-negative", 0);
+    for at in [-3, 0, 3, 4] {
+        let item = json!({ "partition_index": 0, "timestamp": at });
+        let topics = json!([{ "name": "pr-negative", "partitions": [item] }]);
+        let body = json!({ "replica_id": -1, "topics": topics });
+        session.step(format!("negative times at {at}"), "ListOffsets", 7, &body);
     }
 }
 
