@@ -37,7 +37,7 @@ const RECEIVE_BYTES_MIN: usize = 64 << 10;
 const RECEIVE_BYTES_MAX: usize = 1 << 20;
 
 /// How long a client that has ended or broken off may take for its last answers.
-const LAST_ANSWERS_WAIT_MAX: Duration = Duration::from_secs(1);
+const LAST_ANSWERS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Name of a connection on its shard; never reused while an answer may still be on its way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
