@@ -107,7 +107,7 @@ async fn delete_logs(shard: &Rc<Shard>, change: &ViewChange) {
             shard.tell(waiter, Produced::refused(ErrorCode::UnknownTopicOrPartition, None));
         }
         for watch in partition.take_watches() {
-            shard.tell_watch(watch);
+            shard.tell_watch(&watch);
         }
         shard.metrics.forget_topic(&partition.topic);
         if let Err(error) = shard.stores[partition.store].delete_log(partition.log).await {

@@ -1,6 +1,7 @@
 //! Planning a fetch on the owner core: which bytes of the tail or of a segment answer it. The owner decides, the
 //! connection's core moves the bytes.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use slipring_protocol::error_code::ErrorCode;
@@ -96,7 +97,7 @@ pub fn try_plan(
         budget.spend(plan.bytes);
         plans.push(plan);
     }
-    watch_if_short(shard, parts, &plans, watch);
+    watch_if_short(shard, parts, bytes_max, &plans, watch);
     Some(plans)
 }
 
@@ -120,7 +121,7 @@ pub async fn plan(
         budget.spend(plan.bytes);
         plans.push(plan);
     }
-    watch_if_short(shard, parts, &plans, watch);
+    watch_if_short(shard, parts, bytes_max, &plans, watch);
     plans
 }
 
@@ -214,16 +215,25 @@ pub fn read_error_code(error: &ReadError) -> ErrorCode {
 }
 
 /// When there is too little to answer: has every partition of the request tell the waiting fetch once, when it changes.
-fn watch_if_short(shard: &Shard, parts: &[FetchPart], plans: &[FetchPlan], watch: Option<WatchRequest>) {
+fn watch_if_short(
+    shard: &Shard,
+    parts: &[FetchPart],
+    bytes_max: usize,
+    plans: &[FetchPlan],
+    watch: Option<WatchRequest>,
+) {
     let Some(watch) = watch else { return };
     let bytes: usize = plans.iter().map(|plan| plan.bytes).sum();
     if bytes >= watch.bytes_min || plans.iter().any(FetchPlan::is_urgent) {
         return;
     }
+    let WatchRequest { shard: core, token, until, .. } = watch;
+    let parts = parts.to_vec();
+    let watch = Rc::new(Watch { shard: core, token, until, parts, bytes_max, told: Cell::new(false) });
     let mut partitions = shard.partitions.borrow_mut();
-    for part in parts {
+    for part in &watch.parts {
         if let Some(partition) = partitions.get_mut(part.partition) {
-            partition.watch(Watch { shard: watch.shard, token: watch.token, until: watch.until });
+            partition.watch(watch.clone());
         }
     }
 }

@@ -6,13 +6,16 @@ pub mod offsets;
 pub mod produce;
 pub mod table;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use slipring_storage::store::LogId;
 
+use self::fetch::FetchPart;
 use self::produce::Waiter;
 use crate::runtime::mailbox::ShardId;
 use crate::runtime::{self, Instant};
@@ -33,12 +36,12 @@ pub struct Partition {
     /// Produces whose records are staged, by last offset.
     waiters: VecDeque<Waiter>,
     /// Fetches that wait for more; each is told once.
-    watches: Vec<Watch>,
+    watches: Vec<Rc<Watch>>,
     watches_prune_at: usize,
 }
 
-/// A waiting fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A waiting fetch, as one owner core knows it: in the watches of each of its partitions here.
+#[derive(Debug)]
 pub struct Watch {
     /// Its core.
     pub shard: ShardId,
@@ -46,6 +49,12 @@ pub struct Watch {
     pub token: Token,
     /// After this it waits no longer.
     pub until: Instant,
+    /// What it wants of this core, so that it can be told with what there is to read instead of asking again.
+    pub parts: Vec<FetchPart>,
+    /// Its limit over all of them, in bytes.
+    pub bytes_max: usize,
+    /// It was told; whatever changes now it will see by itself.
+    pub told: Cell<bool>,
 }
 
 /// Watches of a partition before those that have expired are looked for.
@@ -93,17 +102,17 @@ impl Partition {
 
     /// Registers a one-shot watch. On a partition that nobody writes to, waiting fetches come and go; those that are
     /// over are dropped whenever their number has doubled.
-    pub fn watch(&mut self, watch: Watch) {
+    pub fn watch(&mut self, watch: Rc<Watch>) {
         if self.watches.len() >= self.watches_prune_at {
             let now = runtime::now();
-            self.watches.retain(|watch| watch.until > now);
+            self.watches.retain(|watch| watch.until > now && !watch.told.get());
             self.watches_prune_at = WATCHES_PRUNE_MIN.max(2 * self.watches.len());
         }
         self.watches.push(watch);
     }
 
     /// Takes the watches, to tell them.
-    pub fn take_watches(&mut self) -> Vec<Watch> {
+    pub fn take_watches(&mut self) -> Vec<Rc<Watch>> {
         std::mem::take(&mut self.watches)
     }
 

@@ -91,7 +91,7 @@ fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {
         }
         let watches = partition.take_watches();
         drop(partitions);
-        watches.into_iter().for_each(|watch| shard.tell_watch(watch));
+        watches.iter().for_each(|watch| shard.tell_watch(watch));
     }
     for log in committed.failed {
         let mut partitions = shard.partitions.borrow_mut();
@@ -104,6 +104,6 @@ fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {
         for waiter in waiters {
             shard.tell(waiter, Produced::refused(ErrorCode::KafkaStorageError, None));
         }
-        watches.into_iter().for_each(|watch| shard.tell_watch(watch));
+        watches.iter().for_each(|watch| shard.tell_watch(watch));
     }
 }

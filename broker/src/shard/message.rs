@@ -31,8 +31,9 @@ pub enum Message {
     Request(Token, ShardRequest),
     /// The answer to a question of this core.
     Reply(Token, ShardReply),
-    /// A partition that a waiting fetch watches has more to read, or is gone.
-    Watched(Token),
+    /// A partition that a waiting fetch watches has more to read, or is gone: with the sender's plans for all that the fetch
+    /// wants of it, or none when that takes the disk.
+    Watched(Token, Vec<FetchPlan>),
     /// Finish what is there, then stop. From outside only for shard 0, which passes it on.
     Stop,
 }

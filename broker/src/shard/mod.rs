@@ -36,6 +36,7 @@ use crate::net::budget::NetworkBudget;
 use crate::net::connection::{self, Connection, ConnectionId};
 use crate::net::listener::{Accepted, ConnectionPermit};
 use crate::partition::Watch;
+use crate::partition::fetch::{self, FetchPlan};
 use crate::partition::produce::{Produced, Waiter};
 use crate::partition::table::PartitionTable;
 use crate::runtime::conn::Conn;
@@ -271,19 +272,24 @@ impl Shard {
         pending.answer()
     }
 
-    /// Tells a waiting fetch, on whichever core it is, that a partition it watches has changed.
-    pub fn tell_watch(&self, watch: Watch) {
+    /// Tells a waiting fetch, on whichever core it is, that a partition it watches has changed, and what it may read of
+    /// this core now. Only once.
+    pub fn tell_watch(&self, watch: &Watch) {
+        if watch.told.replace(true) {
+            return;
+        }
+        let plans = fetch::try_plan(self, &watch.parts, watch.bytes_max, None).unwrap_or_default();
         if watch.shard == self.id {
-            self.watched(watch.token);
+            self.watched(watch.token, self.id, plans);
         } else {
-            self.mail.post(watch.shard, Message::Watched(watch.token));
+            self.mail.post(watch.shard, Message::Watched(watch.token, plans));
         }
     }
 
-    /// A partition that a fetch of this core watches has changed.
-    pub fn watched(&self, token: Token) {
+    /// A partition of `owner` that a fetch of this core watches has changed.
+    pub fn watched(&self, token: Token, owner: ShardId, plans: Vec<FetchPlan>) {
         if let Some(fetch) = self.fetches.borrow_mut().get_mut(token) {
-            fetch.wake();
+            fetch.wake(owner, plans);
         }
     }
 

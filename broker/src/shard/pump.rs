@@ -44,7 +44,7 @@ fn handle(shard: &Rc<Shard>, batch: Batch<Message>) {
             Message::Produced(token, part, produced) => shard.produced(token, part, produced),
             Message::Request(token, request) => answer(shard, batch.from, token, request),
             Message::Reply(token, reply) => shard.calls.answer(token, reply),
-            Message::Watched(token) => shard.watched(token),
+            Message::Watched(token, plans) => shard.watched(token, batch.from, plans),
             Message::Stop => {
                 let shard = shard.clone();
                 runtime::spawn(Queue::Foreground, async move { super::stop::stop(&shard).await });

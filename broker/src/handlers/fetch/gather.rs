@@ -1,5 +1,6 @@
 //! Collecting what a fetch may read from all owner cores, and waiting while it is less than the client wants.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use slipring_protocol::batch::BATCH_PREFIX_SIZE;
@@ -19,11 +20,14 @@ use crate::shard::message::{ShardReply, ShardRequest, Token, WatchRequest};
 #[derive(Default)]
 pub struct FetchWait {
     changed: Signal,
+    /// What owner cores told: their plans for all that this fetch wants of them.
+    news: RefCell<Vec<(ShardId, Vec<FetchPlan>)>>,
 }
 
 impl FetchWait {
-    /// A partition has changed.
-    pub fn wake(&self) {
+    /// A partition of `owner` has changed; `plans` is what there is to read now, or empty.
+    pub fn wake(&self, owner: ShardId, plans: Vec<FetchPlan>) {
+        self.news.borrow_mut().push((owner, plans));
         self.changed.set();
     }
 }
@@ -62,9 +66,38 @@ pub(super) async fn gather(shard: &Rc<Shard>, wanted: &[Wanted], limits: Limits)
         }
         // Plain futures, no tasks: dropping the one that lost is fine (GLOMMIO 8, rule 2).
         futures_lite::future::or(wait.changed.wait(), runtime::sleep_until(limits.deadline)).await;
+        let renewed = renew(wanted, plans, wait.news.take(), limits);
+        if let Some(plans) = renewed.filter(|plans| answer_now(plans)) {
+            break plans;
+        }
     };
     shard.fetches.borrow_mut().remove(token);
     plans
+}
+
+/// The plans with what owners told in place of their old ones: nobody has to be asked again. `None` when somebody could not
+/// tell, or nobody did.
+fn renew(
+    wanted: &[Wanted],
+    mut plans: Vec<FetchPlan>,
+    news: Vec<(ShardId, Vec<FetchPlan>)>,
+    limits: Limits,
+) -> Option<Vec<FetchPlan>> {
+    if news.is_empty() {
+        return None;
+    }
+    for (owner, fresh) in news {
+        let of_owner = |wanted: &Wanted| wanted.as_ref().is_ok_and(|(of, _)| *of == owner);
+        let places: Vec<usize> = (0..wanted.len()).filter(|place| of_owner(&wanted[*place])).collect();
+        if places.len() != fresh.len() {
+            return None;
+        }
+        for (place, plan) in places.into_iter().zip(fresh) {
+            plans[place] = plan;
+        }
+    }
+    fit_all(wanted, &mut plans, limits);
+    Some(plans)
 }
 
 async fn plan_once(
@@ -98,10 +131,14 @@ async fn plan_once(
     for (place, plan) in answers.await {
         plans[place] = plan;
     }
+    fit_all(wanted, &mut plans, limits);
+    plans
+}
+
+fn fit_all(wanted: &[Wanted], plans: &mut [FetchPlan], limits: Limits) {
     let partition_bytes_max =
         |place: usize| wanted[place].as_ref().map_or(0, |(_, part): &(ShardId, FetchPart)| part.bytes_max);
-    fit(&mut plans, limits.bytes_max, partition_bytes_max);
-    plans
+    fit(plans, limits.bytes_max, partition_bytes_max);
 }
 
 /// Every owner planned up to the limit, and let the first batch of its first partition through whatever its size: cuts
