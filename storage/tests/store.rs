@@ -53,7 +53,7 @@ fn what_is_committed_is_read_back_and_survives_a_clean_stop() {
 /// The segments of log 0.
 fn segments(disk: &Disk) -> usize {
     let directory = root().join(format!("{}-{}", topic_name(0), log_of(0).partition.0));
-    let files = disk.list(&directory).unwrap();
+    let files = disk.list(&directory).expect("the log is there");
     files.iter().filter(|file| file.name.ends_with(".log")).count()
 }
 
@@ -135,5 +135,32 @@ fn idle_producers_are_forgotten_at_a_start_and_in_between() {
             run.commit_all().await;
             run.close().await.unwrap();
         }
+    });
+}
+
+/// A crash may leave a log's directory without the file that says whose it is.
+#[test]
+fn a_log_found_without_its_owner_survives_the_next_power_cut() {
+    let sim = SimDisk::new(3);
+    let disk = Disk::Sim(sim.clone());
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        run.create(0, LogConfig::default()).await.unwrap();
+        run.close().await.unwrap();
+        let directory = root().join(format!("{}-{}", topic_name(0), log_of(0).partition.0));
+        disk.remove_file(&directory.join("partition.metadata")).await.unwrap();
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        run.open(0, LogConfig::default(), 1).await.unwrap();
+        let (store, id) = run.store(0);
+        append(store, id, &batch(0, 3, 100), 1).unwrap();
+        run.commit_all().await;
+    });
+    sim.crash();
+    let disk = Disk::Sim(sim.reopen());
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let report = run.open(0, LogConfig::default(), 2).await.unwrap();
+        assert_eq!(report.log_end, Offset(3));
+        run.close().await.unwrap();
     });
 }

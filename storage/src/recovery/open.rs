@@ -48,6 +48,7 @@ struct Opening<'a> {
     promise: Option<Promise>,
     /// Slipring wrote last: segments then follow each other without a gap, since a log rolls where it ends.
     ours: bool,
+    clean: bool,
     epochs: EpochCache,
     expiry: ProducerExpiry,
 }
@@ -87,6 +88,7 @@ pub(crate) async fn open(
         recovery_point,
         promise,
         ours: recovered.ours,
+        clean: recovered.clean,
         epochs,
         expiry,
     };
@@ -152,6 +154,10 @@ impl Opening<'_> {
     }
 
     async fn open_trusted(self, end: Offset) -> Result<OpenedLog, StorageError> {
+        if !self.clean && self.files.values().any(|found| found.size == 0) {
+            // A file that was only just made when the process ended: its entry may not be durable yet.
+            self.disk.sync_dir(&self.directory).await.context("syncing", &self.directory)?;
+        }
         let mut segments = VecDeque::new();
         let bases: Vec<Offset> = self.files.keys().copied().collect();
         for (at, (base, found)) in self.files.iter().enumerate() {

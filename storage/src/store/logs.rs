@@ -62,11 +62,7 @@ impl Store {
             }
             Err(error) => return Err(StorageError::io("creating", &path, error)),
         }
-        let metadata = path.join(layout::PARTITION_METADATA);
-        let stored = checkpoint::store_partition_metadata(disk, &metadata, new.id.topic_id).await;
-        stored.map_err(file_error)?;
-        let root = self.inner.directory.path();
-        disk.sync_dir(root).await.context("syncing", root)?;
+        self.name_owner(&path, &new).await?;
         let segment = Segment::new(Offset(0), None, new.config.segment_index_bytes);
         let log = Log::new(LogParts {
             id: new.id,
@@ -81,6 +77,16 @@ impl Store {
         let id = self.insert(log, &new);
         self.open_segment(id, Offset(0)).await?;
         Ok(id)
+    }
+
+    /// Says whose the log is. Its directory's own entry is made durable first: so wherever the owner is named, also after a
+    /// creation that a crash cut short, the directory stays.
+    async fn name_owner(&self, path: &Path, new: &NewLog) -> Result<(), StorageError> {
+        let (disk, root) = (&self.inner.disk, self.inner.directory.path());
+        disk.sync_dir(root).await.context("syncing", root)?;
+        let metadata = path.join(layout::PARTITION_METADATA);
+        let stored = checkpoint::store_partition_metadata(disk, &metadata, new.id.topic_id).await;
+        stored.map_err(file_error)
     }
 
     /// A directory of that name is there: a creation that was cut short may be taken up, anything else not.
@@ -116,6 +122,10 @@ impl Store {
             checkpoint::load_partition_metadata(&self.inner.disk, &metadata).await.map_err(file_error)?;
         if let Some(owner) = owner.filter(|owner| *owner != new.id.topic_id) {
             return Err(wrong_topic(&path, owner.to_string(), &new));
+        }
+        if owner.is_none() {
+            // Without it the next recovery would not know whose the journal's records are.
+            self.name_owner(&path, &new).await?;
         }
         let after_ms = self.inner.state.borrow().config.producer_id_expiration_ms;
         let expiry = ProducerExpiry { now, after_ms };
