@@ -2,6 +2,7 @@
 //! A helper works on each batch for a slice at a time and then goes on to the next, so that a compression bomb slows
 //! nobody but itself.
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ const BUDGET_ON_CORE: usize = 256 << 10;
 const BUDGET_ON_HELPER: usize = 4 << 20;
 /// Batches that may wait for the helpers; connections beyond that wait to hand theirs in.
 const QUEUE_MAX: usize = 256;
+
+/// Batches that a helper writes in another codec at a time: some megabytes each, some tens at zstd's highest levels.
+const REPACKING_MAX: usize = 4;
 
 /// Where long checks are done.
 #[derive(Clone)]
@@ -102,20 +106,91 @@ async fn check_in_slices(mut check: Box<DeepCheck>) -> Result<CheckedBatch, Inva
 
 /// One helper: a slice of each batch in turn.
 fn work(queue: &flume::Receiver<Job>) {
-    let mut open = std::collections::VecDeque::new();
+    let mut open = Open::default();
     loop {
-        if open.is_empty() {
+        if open.running.is_empty() {
             match queue.recv() {
-                Ok(job) => open.push_back(job),
+                Ok(job) => open.take(job),
                 Err(flume::RecvError::Disconnected) => return,
             }
         }
-        open.extend(queue.try_recv());
-        let Some(mut job) = open.pop_front() else { continue };
-        match job.check.run(BUDGET_ON_HELPER) {
-            Progress::More => open.push_back(job),
-            // Nobody waits any more when the broker is stopping.
-            Progress::Done(verdict) => _ = job.verdict.send(verdict),
+        if open.later.len() < QUEUE_MAX {
+            queue.try_recv().into_iter().for_each(|job| open.take(job));
         }
+        let Some(mut job) = open.running.pop_front() else { continue };
+        let repacks = job.check.repacks();
+        match job.check.run(BUDGET_ON_HELPER) {
+            Progress::More => open.running.push_back(job),
+            Progress::Done(verdict) => {
+                open.done(repacks);
+                // Nobody waits any more when the broker is stopping.
+                _ = job.verdict.send(verdict);
+            }
+        }
+    }
+}
+
+/// What a helper has taken up. Batches that are written anew hold their codec's memory, so only some of them run at a time.
+#[derive(Default)]
+struct Open {
+    running: VecDeque<Job>,
+    repacking: usize,
+    later: VecDeque<Job>,
+}
+
+impl Open {
+    fn take(&mut self, job: Job) {
+        if job.check.repacks() {
+            if self.repacking == REPACKING_MAX {
+                return self.later.push_back(job);
+            }
+            self.repacking += 1;
+        }
+        self.running.push_back(job);
+    }
+
+    fn done(&mut self, repacked: bool) {
+        if repacked {
+            self.repacking -= 1;
+            self.later.pop_front().into_iter().for_each(|job| self.take(job));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipring_protocol::batch::{BatchBuilder, Compression, StoredCodec};
+    use slipring_protocol::ids::TimestampMs;
+
+    use super::*;
+
+    /// Jobs of both kinds, more than may be written anew at a time, all end.
+    #[test]
+    fn a_helper_ends_every_job() {
+        let (jobs, queue) = flume::unbounded();
+        let helper = std::thread::spawn(move || work(&queue));
+        let mut builder = BatchBuilder::new();
+        builder.compression(Compression::Lz4).append(TimestampMs(0), None, Some(&[1; 300_000]));
+        let batch = Bytes::from(builder.build());
+        let stored = Some(StoredCodec { codec: Compression::Zstd, level: None });
+        let verdicts: Vec<_> = (0..50)
+            .map(|number| {
+                let rules =
+                    BatchRules { stored: stored.filter(|_| number % 5 != 0), ..BatchRules::default() };
+                let Ok(Checked::Deep(check)) = check_produced(&batch, 12, &rules, TimestampMs(0)) else {
+                    panic!("compressed batches are checked in depth");
+                };
+                let (verdict, answer) = flume::bounded(1);
+                jobs.send(Job { check, verdict }).unwrap();
+                (number, answer)
+            })
+            .collect();
+        for (number, answer) in verdicts {
+            let batch = answer.recv().unwrap().unwrap();
+            let codec = if number % 5 == 0 { Compression::Lz4 } else { Compression::Zstd };
+            assert_eq!(batch.header().compression(), Ok(codec));
+        }
+        drop(jobs);
+        helper.join().unwrap();
     }
 }

@@ -58,6 +58,12 @@ impl DeepCheck {
             || (checker.repacker.is_some() && checker.header.size() > REPACKED_ON_CORE_MAX)
     }
 
+    /// Whether the batch is written anew, which takes far more memory while it goes on.
+    #[must_use]
+    pub fn repacks(&self) -> bool {
+        self.checker.as_ref().is_some_and(|checker| checker.repacker.is_some())
+    }
+
     /// Goes on for about `output_budget` bytes of inflated records (at least one window's worth); less when they are to be
     /// compressed again.
     ///

@@ -13,8 +13,7 @@ use crate::ids::TimestampMs;
 /// A batch being written anew.
 pub(super) struct Repacker {
     stored: StoredCodec,
-    /// `None` once there is too much.
-    encoder: Option<Encoder>,
+    output: Output,
     size_max: usize,
     base_timestamp: Option<TimestampMs>,
     index: i32,
@@ -24,12 +23,19 @@ pub(super) struct Repacker {
     head: Vec<u8>,
 }
 
+/// A codec's state is up to megabytes: it is there only while records pass.
+enum Output {
+    NotBegun,
+    Open(Encoder),
+    TooLarge,
+}
+
 impl Repacker {
     /// `size_max` is `max.message.bytes`: the new batch has to keep to it as well.
     pub(super) fn new(stored: StoredCodec, size_max: usize) -> Self {
         Self {
             stored,
-            encoder: Some(Encoder::new(stored, vec![0; BATCH_HEADER_SIZE])),
+            output: Output::NotBegun,
             size_max,
             base_timestamp: None,
             index: 0,
@@ -41,7 +47,10 @@ impl Repacker {
 
     /// Takes on the next bytes of the current record; `head` once all that stands before its key has been seen.
     pub(super) fn bytes(&mut self, source: &BatchHeader, mut bytes: &[u8], head: Option<&RecordHead>) {
-        let Some(encoder) = &mut self.encoder else { return };
+        if matches!(self.output, Output::NotBegun) {
+            self.output = Output::Open(Encoder::new(self.stored, vec![0; BATCH_HEADER_SIZE]));
+        }
+        let Output::Open(encoder) = &mut self.output else { return };
         if !self.is_head_written {
             let Some(head) = head else {
                 self.head_bytes += bytes.len();
@@ -57,7 +66,7 @@ impl Repacker {
         }
         encoder.write(bytes);
         if encoder.len() > self.size_max {
-            self.encoder = None;
+            self.output = Output::TooLarge;
         }
     }
 
@@ -76,8 +85,11 @@ impl Repacker {
         max_timestamp: TimestampMs,
     ) -> Result<(BatchHeader, Vec<u8>), BatchFault> {
         let too_large = |size| BatchFault::TooLarge { size, max: self.size_max };
-        let Some(encoder) = self.encoder else { return Err(too_large(self.size_max + 1)) };
-        let mut batch = encoder.finish();
+        let mut batch = match self.output {
+            Output::NotBegun => return Err(BatchFault::NoBatch),
+            Output::Open(encoder) => encoder.finish(),
+            Output::TooLarge => return Err(too_large(self.size_max + 1)),
+        };
         if batch.len() > self.size_max {
             return Err(too_large(batch.len()));
         }

@@ -21,6 +21,11 @@ pub(super) fn run(session: &mut Session) {
                 );
             }
         }
+        // More than a core does beside its other work.
+        for source in [Compression::None, Compression::Zstd] {
+            let records = numbered(0, 20_000).compression(source).build();
+            session.produce(format!("{source:?}, large, to {topic}"), 12, (&topic, 0), Some(&records));
+        }
         shapes(session, &topic);
         session.show(format!("{topic} in the end"), &topic, 0);
         times(session, codec);
