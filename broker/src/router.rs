@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::protocol::{Encodable, Request as WireRequest};
 use slipring_protocol::api::ApiKey;
 use slipring_protocol::header::RequestHeader;
+use slipring_protocol::wire::WireError;
 use slipring_protocol::{bounds, frame};
 
 use crate::handlers;
@@ -39,6 +40,17 @@ pub async fn route(
         ApiKey::CreatePartitions => handlers::create_partitions::handle(request).await,
         ApiKey::InitProducerId => handlers::init_producer_id::handle(request).await,
         ApiKey::OffsetForLeaderEpoch => handlers::offset_for_leader_epoch::handle(request).await,
+        ApiKey::OffsetCommit => handlers::offset_commit::handle(request).await,
+        ApiKey::OffsetFetch => handlers::offset_fetch::handle(request).await,
+        ApiKey::FindCoordinator => handlers::find_coordinator::handle(request).await,
+        ApiKey::JoinGroup => handlers::join_group::handle(request).await,
+        ApiKey::Heartbeat => handlers::heartbeat::handle(request).await,
+        ApiKey::LeaveGroup => handlers::leave_group::handle(request).await,
+        ApiKey::SyncGroup => handlers::sync_group::handle(request).await,
+        ApiKey::DescribeGroups => handlers::describe_groups::handle(request).await,
+        ApiKey::ListGroups => handlers::list_groups::handle(request).await,
+        ApiKey::DeleteGroups => handlers::delete_groups::handle(request).await,
+        ApiKey::OffsetDelete => handlers::offset_delete::handle(request).await,
         ApiKey::DescribeConfigs => handlers::describe_configs::handle(request),
         ApiKey::DescribeCluster => handlers::describe_cluster::handle(request),
         other => Err(Closed::Protocol(format!("{other:?} is not served"))),
@@ -75,10 +87,22 @@ impl Request<'_> {
     /// # Errors
     /// When the response holds what its version can't express: a mistake of the handler, which costs the connection.
     pub fn respond<T: Encodable>(&self, response: &T) -> Result<Vec<Piece>, Closed> {
+        let (api, version) = (self.header.api.key, self.header.response_version());
+        self.respond_with(|out| bounds::encode(api, version, response, out))
+    }
+
+    /// The answer as a whole frame, whose body `encode` appends.
+    ///
+    /// # Errors
+    /// As [`Self::respond`].
+    pub fn respond_with(
+        &self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), WireError>,
+    ) -> Result<Vec<Piece>, Closed> {
         let mut out = Vec::with_capacity(256);
         let start = self.header.begin_response(&mut out);
         let (api, version) = (self.header.api.key, self.header.response_version());
-        bounds::encode(api, version, response, &mut out).map_err(|error| {
+        encode(&mut out).map_err(|error| {
             tracing::error!(?api, version, %error, "response can't be encoded");
             Closed::Protocol(format!("response: {error}"))
         })?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use slipring_machine::group::GroupConfig;
 use slipring_protocol::ids::BrokerId;
 
 use super::checks;
@@ -31,6 +32,8 @@ pub struct BrokerConfig {
     pub fetch: FetchConfig,
     /// How topics come and go.
     pub topics: TopicsConfig,
+    /// Groups and the topic that keeps them.
+    pub groups: GroupsConfig,
     /// What is in force for a topic without configs of its own.
     pub topic_defaults: TopicSettings,
     /// How long a partition remembers an idempotent producer.
@@ -89,6 +92,19 @@ pub struct TopicsConfig {
     pub replication_factor: i32,
     /// Whether they may be deleted.
     pub deletion_enabled: bool,
+}
+
+/// Groups and the topic that keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupsConfig {
+    /// What the coordinator decides by.
+    pub machine: GroupConfig,
+    /// Partitions of `__consumer_offsets` when it is created.
+    pub topic_partitions: i32,
+    /// Its replicas; `None` when nobody set it: as many as Kafka's default where there are so many brokers.
+    pub topic_replication_factor: Option<i16>,
+    /// Size of its segments.
+    pub topic_segment_bytes: i32,
 }
 
 impl BrokerConfig {
@@ -160,6 +176,7 @@ impl BrokerConfig {
                 replication_factor: values.int("default.replication.factor"),
                 deletion_enabled: values.boolean("delete.topic.enable"),
             },
+            groups: GroupsConfig::from_values(&values),
             topic_defaults,
             producer_id_expiration_ms: values.integer("producer.id.expiration.ms"),
             cores: match size(values.int("slipring.cores")) {
@@ -175,6 +192,26 @@ impl BrokerConfig {
             metrics_listener: metrics_listener(&values)?,
             values,
         })
+    }
+}
+
+impl GroupsConfig {
+    fn from_values(values: &Values) -> Self {
+        let factor = i16::try_from(values.int("offsets.topic.replication.factor")).unwrap_or(i16::MAX);
+        Self {
+            machine: GroupConfig {
+                initial_rebalance_delay_ms: positive(values.int("group.initial.rebalance.delay.ms")),
+                session_timeout_ms_min: values.int("group.min.session.timeout.ms"),
+                session_timeout_ms_max: values.int("group.max.session.timeout.ms"),
+                members_max: size(values.int("group.max.size")),
+                offset_metadata_max: positive(values.int("offset.metadata.max.bytes")) as usize,
+                offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
+                expiry_interval_ms: bytes(values.integer("offsets.retention.check.interval.ms")),
+            },
+            topic_partitions: values.int("offsets.topic.num.partitions"),
+            topic_replication_factor: values.is_set("offsets.topic.replication.factor").then_some(factor),
+            topic_segment_bytes: values.int("offsets.topic.segment.bytes"),
+        }
     }
 }
 
@@ -234,6 +271,11 @@ fn host_name() -> String {
 
 fn size(number: i32) -> usize {
     usize::try_from(number).expect("the table allows no negative count")
+}
+
+/// A number that means none where it is negative.
+fn positive(number: i32) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 fn bytes(number: i64) -> u64 {

@@ -13,6 +13,7 @@ use slipring_storage::store::{LogId, NewLog};
 
 use super::view::{ClusterView, PartitionHome, ViewChange};
 use crate::config::{Durability, TopicSettings};
+use crate::coordinator;
 use crate::partition::Partition;
 use crate::partition::produce::Produced;
 use crate::runtime;
@@ -42,6 +43,22 @@ pub async fn apply(shard: &Rc<Shard>, view: Arc<ClusterView>, change: &ViewChang
     }
     shard.metrics.partitions.set(i64::try_from(shard.partitions.borrow().len()).unwrap_or(i64::MAX));
     *shard.view.borrow_mut() = view;
+    serve_groups(shard, change);
+}
+
+/// Groups are loaded where their partitions were opened, and forget topics that are gone.
+fn serve_groups(shard: &Rc<Shard>, change: &ViewChange) {
+    let of_groups = |home: &&PartitionHome| &*home.topic.name == coordinator::OFFSETS_TOPIC;
+    for home in change.opened.iter().filter(of_groups).filter(|home| home.owner == shard.id) {
+        if shard.partitions.borrow().get(home.id).is_some() {
+            coordinator::open(shard, home.id);
+        }
+    }
+    let mut deleted: Vec<Arc<str>> = change.deleted.iter().map(|home| home.topic.name.clone()).collect();
+    deleted.dedup();
+    if !deleted.is_empty() {
+        coordinator::topics_deleted(shard, &deleted);
+    }
 }
 
 async fn open_log(shard: &Rc<Shard>, home: &PartitionHome) {
@@ -103,6 +120,7 @@ async fn open_or_create(shard: &Rc<Shard>, home: &PartitionHome) -> Result<LogId
 async fn delete_logs(shard: &Rc<Shard>, change: &ViewChange) {
     for home in change.deleted.iter().filter(|home| home.owner == shard.id) {
         let Some(mut partition) = shard.partitions.borrow_mut().remove(home.id) else { continue };
+        coordinator::close(shard, home.id);
         for waiter in partition.take_all_waiters() {
             shard.tell(waiter, Produced::refused(ErrorCode::UnknownTopicOrPartition, None));
         }

@@ -58,8 +58,34 @@ pub async fn create_automatically(shard: &Rc<Shard>, names: Vec<Arc<str>>) {
         configs: Vec::new(),
         config_error: None,
     });
+    create(shard, topics.collect()).await;
+}
+
+/// Creates a topic that the broker itself needs.
+pub async fn create_internal(
+    shard: &Rc<Shard>,
+    name: &str,
+    partitions: i32,
+    replication_factor: i16,
+    configs: &[(&str, String)],
+) {
+    let config =
+        |(name, value): &(&str, String)| TopicConfig { name: (*name).to_owned(), value: Some(value.clone()) };
+    let topic = NewTopic {
+        name: name.to_owned(),
+        id: TopicId(runtime::random_id()),
+        partitions,
+        replication_factor,
+        assignments: Vec::new(),
+        configs: configs.iter().map(config).collect(),
+        config_error: None,
+    };
+    create(shard, vec![topic]).await;
+}
+
+async fn create(shard: &Rc<Shard>, topics: Vec<NewTopic>) {
     let command = CreateTopics {
-        topics: topics.collect(),
+        topics,
         validate_only: false,
         defaults: defaults(shard),
         placement_seed: u64::from(shard.random()),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use slipring_machine::controller::{Command, Reply as ControllerReply};
 use slipring_machine::fetch_session::{MovedSession, SessionId};
+use slipring_machine::group::{Command as GroupCommand, List, ListedGroup, Reply as GroupReply};
 use slipring_protocol::batch::CheckedBatch;
-use slipring_protocol::ids::TopicIdPartition;
+use slipring_protocol::error_code::ErrorCode;
+use slipring_protocol::ids::{PartitionIndex, TopicIdPartition};
 
 use crate::controller::view::{ClusterView, ViewChange};
 use crate::net::listener::Accepted;
@@ -84,6 +86,10 @@ pub enum ShardRequest {
     TakeSession(SessionId),
     /// A command for the controller (shard 0).
     Control(Box<Command>),
+    /// A command for the groups of one partition of the offsets topic.
+    Group(PartitionIndex, Box<GroupCommand>),
+    /// The groups of all partitions of this core that pass the filters.
+    ListGroups(List),
     /// A new view of the cluster; answered when this shard serves all of it.
     Publish(Arc<ClusterView>, Arc<ViewChange>),
 }
@@ -100,6 +106,10 @@ pub enum ShardReply {
     Session(Option<Box<MovedSession>>),
     /// To `Control`; nothing when the broker is stopping.
     Control(Option<Box<ControllerReply>>),
+    /// To `Group`.
+    Group(Box<GroupReply>),
+    /// To `ListGroups`.
+    Groups(Result<Vec<ListedGroup>, ErrorCode>),
     /// To `Publish`.
     Published,
 }

@@ -28,6 +28,7 @@ use crate::boot::directories::OpenDirectory;
 use crate::config::BrokerConfig;
 use crate::controller::host::ControllerMailbox;
 use crate::controller::view::ClusterView;
+use crate::coordinator::Coordinators;
 use crate::handlers::fetch::FetchWait;
 use crate::handlers::init_producer_id::ProducerIds;
 use crate::handlers::produce::PendingProduce;
@@ -71,6 +72,8 @@ pub struct Shard {
     pub fetches: RefCell<TokenTable<Rc<FetchWait>>>,
     /// Fetch sessions (KIP-227) that were opened on this core.
     pub sessions: RefCell<SessionCache>,
+    /// Groups whose partitions this core owns.
+    pub coordinators: Coordinators,
     /// Producer ids that this core may give out.
     pub producer_ids: RefCell<ProducerIds>,
     /// Where validation goes that would hold the core.
@@ -164,6 +167,7 @@ impl Shard {
             produces: RefCell::default(),
             fetches: RefCell::default(),
             sessions: RefCell::new(sessions),
+            coordinators: Coordinators::default(),
             producer_ids: RefCell::default(),
             validators,
             controller: RefCell::default(),

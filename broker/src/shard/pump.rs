@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Shard;
 use super::message::{Message, ProducePart, ShardReply, ShardRequest, Token};
 use crate::controller::apply;
+use crate::coordinator;
 use crate::net::budget::HELD_UP_MAX;
 use crate::partition::produce::{Outcome, Requester, append};
 use crate::partition::{fetch, offsets};
@@ -137,6 +138,10 @@ pub async fn serve(shard: &Rc<Shard>, request: ShardRequest) -> ShardReply {
             };
             ShardReply::Control(controller.execute(*command).await.map(Box::new))
         }
+        ShardRequest::Group(partition, command) => {
+            ShardReply::Group(Box::new(coordinator::execute(shard, partition, *command).await))
+        }
+        ShardRequest::ListGroups(filters) => ShardReply::Groups(coordinator::list_own(shard, &filters).await),
         ShardRequest::TakeSession(id) => {
             ShardReply::Session(shard.sessions.borrow_mut().take(id).map(Box::new))
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Shard;
 use super::message::Message;
+use crate::coordinator;
 use crate::runtime;
 use crate::runtime::mailbox::ShardId;
 
@@ -24,6 +25,7 @@ pub async fn stop(shard: &Rc<Shard>) {
         }
         shard.end_turn();
     }
+    coordinator::stop(shard).await;
     let deadline = runtime::now().plus(ANSWERS_GRACE);
     // Requests that are being handled finish; idle connections end at once.
     while shard.has_unanswered() && runtime::now() < deadline {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::{check_version, read_topic, topic_bytes_min, write_topic};
 use crate::api::ApiKey;
 use crate::error_code::ErrorCode;
+use crate::group_records::CommittedOffset;
 use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use crate::wire::{Decoder, WireError, WireStr, Writer};
 
@@ -185,6 +186,18 @@ pub struct OffsetFetchPartition {
 }
 
 impl OffsetFetchPartition {
+    /// A partition with an offset.
+    #[must_use]
+    pub fn committed(index: PartitionIndex, committed: CommittedOffset) -> Self {
+        Self {
+            index,
+            offset: committed.offset,
+            leader_epoch: committed.leader_epoch,
+            metadata: Some(WireStr::from_string(committed.metadata.to_string())),
+            error: ErrorCode::None,
+        }
+    }
+
     /// A partition without an offset.
     #[must_use]
     pub const fn without(index: PartitionIndex, error: ErrorCode) -> Self {

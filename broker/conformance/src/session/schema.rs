@@ -153,7 +153,8 @@ fn parse_field(words: &[&str]) -> Field {
             "int64" => Kind::Int64,
             "uuid" => Kind::Uuid,
             "string" => Kind::Text,
-            "records" => Kind::Records,
+            // Other bytes are looked at as little as records are.
+            "records" | "bytes" => Kind::Records,
             "struct" => Kind::Struct,
             other => unreachable!("messages.txt: unknown type {other}"),
         },

@@ -110,7 +110,7 @@ mod columns {
         "Files go as soon as nobody reads them; the delay is not built yet.";
     pub(super) const FLUSH: &str =
         "Records are flushed before they are acknowledged or, where written is enough, within 100 ms.";
-    pub(super) const GROUPS: &str = "Consumer groups are not built yet.";
+    pub(super) const GROUPS: &str = "Not built yet.";
     pub(super) const JAVA: &str = "Java classes cannot be loaded.";
     pub(super) const METADATA_LOG: &str = "The metadata log has no snapshots yet and is kept whole.";
     pub(super) const METRICS: &str = "Metrics are served by slipring.metrics.listener.";

@@ -1,0 +1,150 @@
+//! Consumer groups on the wire: what a client's library does, and what is left after kill -9.
+
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
+    JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use slipring_protocol::client::Client;
+use slipring_protocol::error_code::ErrorCode;
+
+use crate::client::{connect, create_topic};
+use crate::support::{Launch, TempDir, until};
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn group() -> GroupId {
+    GroupId(text("g"))
+}
+
+/// The coordinator answers once the group's partition is loaded.
+fn find_coordinator(client: &mut Client) {
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]);
+    let found = client.call(4, &request).unwrap();
+    assert_eq!(found.coordinators[0].error_code, ErrorCode::None.code());
+    assert_eq!(found.coordinators[0].node_id.0, 1);
+    until("groups are loaded", || {
+        client.call(5, &ListGroupsRequest::default()).unwrap().error_code == ErrorCode::None.code()
+    });
+}
+
+fn join(client: &mut Client, member_id: &StrBytes) -> JoinGroupResponse {
+    try_join(client, member_id).unwrap()
+}
+
+fn try_join(client: &mut Client, member_id: &StrBytes) -> std::io::Result<JoinGroupResponse> {
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
+    let request = JoinGroupRequest::default()
+        .with_group_id(group())
+        .with_session_timeout_ms(30_000)
+        .with_rebalance_timeout_ms(30_000)
+        .with_member_id(member_id.clone())
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol.with_metadata(b"\0\0\0\0\0\0\xff\xff\xff\xff".as_slice().into())]);
+    client.call(9, &request)
+}
+
+fn commit(client: &mut Client, member_id: &StrBytes, offset: i64) -> i16 {
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(TopicName(text("t")))
+        .with_partitions(vec![partition.with_committed_metadata(Some(text("note")))]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(group())
+        .with_generation_id_or_member_epoch(1)
+        .with_member_id(member_id.clone())
+        .with_topics(vec![topic]);
+    client.call(9, &request).unwrap().topics[0].partitions[0].error_code
+}
+
+fn committed(client: &mut Client) -> i64 {
+    let topic =
+        OffsetFetchRequestTopics::default().with_name(TopicName(text("t"))).with_partition_indexes(vec![0]);
+    let asked = OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(Some(vec![topic]));
+    let answer = client.call(9, &OffsetFetchRequest::default().with_groups(vec![asked])).unwrap();
+    assert_eq!(answer.groups[0].error_code, ErrorCode::None.code());
+    answer.groups[0].topics[0].partitions[0].committed_offset
+}
+
+#[test]
+fn a_group_and_its_offsets_outlive_kill_9() {
+    let dir = TempDir::new();
+    let start = || {
+        Launch::new(dir.path())
+            .data(&dir.path().join("data"))
+            .args(&["--cores", "2"])
+            .set("group.initial.rebalance.delay.ms=0")
+            .start()
+    };
+    let broker = start();
+    let mut client = connect(broker.client);
+    create_topic(&mut client, "t", 1);
+    find_coordinator(&mut client);
+    let asked = join(&mut client, &StrBytes::default());
+    assert_eq!(asked.error_code, ErrorCode::MemberIdRequired.code());
+    let joined = join(&mut client, &asked.member_id);
+    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    let member_id = joined.member_id;
+    let assignment = SyncGroupRequestAssignment::default()
+        .with_member_id(member_id.clone())
+        .with_assignment(b"all".as_slice().into());
+    let sync = SyncGroupRequest::default()
+        .with_group_id(group())
+        .with_generation_id(1)
+        .with_member_id(member_id.clone())
+        .with_protocol_type(Some(text("consumer")))
+        .with_protocol_name(Some(text("range")));
+    let synced = client.call(5, &sync.clone().with_assignments(vec![assignment])).unwrap();
+    assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"all"[..]));
+    for offset in 0..50 {
+        assert_eq!(commit(&mut client, &member_id, offset), 0);
+    }
+    broker.kill();
+
+    let broker = start();
+    let mut client = connect(broker.client);
+    find_coordinator(&mut client);
+    assert_eq!(committed(&mut client), 49);
+    let heartbeat = HeartbeatRequest::default()
+        .with_group_id(group())
+        .with_generation_id(1)
+        .with_member_id(member_id.clone());
+    assert_eq!(client.call(4, &heartbeat).unwrap().error_code, 0);
+    let synced = client.call(5, &sync).unwrap();
+    assert_eq!(&synced.assignment[..], b"all");
+    let described = client.call(5, &DescribeGroupsRequest::default().with_groups(vec![group()])).unwrap();
+    assert_eq!(described.groups[0].group_state.as_str(), "Stable");
+    assert_eq!(described.groups[0].members[0].member_id, member_id);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_member_that_waits_for_others() {
+    let dir = TempDir::new();
+    let mut broker = Launch::new(dir.path())
+        .data(&dir.path().join("data"))
+        .set("group.initial.rebalance.delay.ms=600000")
+        .start();
+    let mut client = connect(broker.client);
+    find_coordinator(&mut client);
+    let asked = join(&mut client, &StrBytes::default());
+    let waiting = std::thread::spawn(move || try_join(&mut client, &asked.member_id));
+    let mut other = connect(broker.client);
+    until("the group rebalances", || {
+        let groups = other.call(5, &ListGroupsRequest::default()).unwrap().groups;
+        groups.first().is_some_and(|group| group.group_state.as_str() == "PreparingRebalance")
+    });
+    let (status, _) = broker.stop();
+    assert_eq!(status.code(), Some(0));
+    // It is told to look for another coordinator, if its connection's core is still there to tell it.
+    let told = waiting.join().unwrap().map_or(ErrorCode::NotCoordinator.code(), |answer| answer.error_code);
+    assert_eq!(told, ErrorCode::NotCoordinator.code());
+}
