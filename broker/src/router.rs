@@ -36,6 +36,7 @@ pub async fn route(
         ApiKey::Metadata => handlers::metadata::handle(request).await,
         ApiKey::ApiVersions => handlers::api_versions::handle(request),
         ApiKey::CreateTopics => handlers::create_topics::handle(request).await,
+        ApiKey::DeleteRecords => handlers::delete_records::handle(request).await,
         ApiKey::DeleteTopics => handlers::delete_topics::handle(request).await,
         ApiKey::CreatePartitions => handlers::create_partitions::handle(request).await,
         ApiKey::InitProducerId => handlers::init_producer_id::handle(request).await,

@@ -182,7 +182,7 @@ apis! {
     18 ApiVersions 0 0 4 3 Broker true,
     19 CreateTopics 2 2 7 5 Broker true,
     20 DeleteTopics 1 1 6 4 Broker true,
-    21 DeleteRecords 0 0 2 2 Broker false,
+    21 DeleteRecords 0 0 2 2 Broker true,
     22 InitProducerId 0 0 5 2 Broker true,
     23 OffsetForLeaderEpoch 2 2 4 4 Broker true,
     24 AddPartitionsToTxn 0 0 5 3 Broker false,

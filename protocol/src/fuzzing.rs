@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{
     ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Request;
 
@@ -102,6 +102,7 @@ pub fn recode(key: ApiKey, version: i16, body: Bytes) -> Result<Vec<u8>, WireErr
         ApiKey::DescribeCluster => recode_theirs::<DescribeClusterRequest>(version, body, &mut out)?,
         ApiKey::DescribeConfigs => recode_theirs::<DescribeConfigsRequest>(version, body, &mut out)?,
         ApiKey::InitProducerId => recode_theirs::<InitProducerIdRequest>(version, body, &mut out)?,
+        ApiKey::DeleteRecords => recode_theirs::<DeleteRecordsRequest>(version, body, &mut out)?,
         ApiKey::OffsetForLeaderEpoch => {
             recode_theirs::<OffsetForLeaderEpochRequest>(version, body, &mut out)?
         }

@@ -14,5 +14,6 @@ pub mod log;
 pub mod producer_state;
 pub mod read;
 pub mod recovery;
+pub mod retention;
 pub mod segment;
 pub mod store;

@@ -83,6 +83,11 @@ fn journal_space_freed_too_early_is_found() {
     assert!(finds(PlantedBug::FreeEarly));
 }
 
+#[test]
+fn files_that_go_before_the_log_start_is_durable_are_found() {
+    assert!(finds(PlantedBug::DeleteEarly));
+}
+
 /// What the workloads go through, so that the cuts above fall everywhere.
 #[test]
 fn the_workloads_go_everywhere() {
@@ -106,6 +111,10 @@ fn the_workloads_go_everywhere() {
         count("truncates", &|op| op.kind == OpKind::Truncate && log(op));
         count("segment files", &|op| op.kind == OpKind::Open && log(op));
         count("removals", &|op| op.kind == OpKind::RemoveFile);
+        let deleted = count("segments deleted", &|op| {
+            op.kind == OpKind::Rename && op.path.to_string_lossy().contains(".log")
+        });
+        assert!(deleted > 2, "retention is part of the workload");
         count("reads", &|op| op.kind == OpKind::Read && log(op));
     }
 }
@@ -115,8 +124,12 @@ fn the_workloads_go_everywhere() {
 fn one_cut() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(0u64);
     let mut shape = if number("TINY") > 0 { Shape::tiny_journal() } else { Shape::default() };
-    shape.store.planted =
-        [None, Some(PlantedBug::AcknowledgeEarly), Some(PlantedBug::FreeEarly)][number("PLANTED") as usize];
+    shape.store.planted = [
+        None,
+        Some(PlantedBug::AcknowledgeEarly),
+        Some(PlantedBug::FreeEarly),
+        Some(PlantedBug::DeleteEarly),
+    ][number("PLANTED") as usize];
     let (seed, at) = (number("SEED"), number("AT"));
     if at == 0 {
         for at in changes_of(seed, shape) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use slipring_machine::group::GroupConfig;
 use slipring_protocol::ids::BrokerId;
@@ -36,6 +37,8 @@ pub struct BrokerConfig {
     pub groups: GroupsConfig,
     /// What is in force for a topic without configs of its own.
     pub topic_defaults: TopicSettings,
+    /// How often logs are looked at for what retention may delete.
+    pub retention_check_interval: Duration,
     /// How long a partition remembers an idempotent producer.
     pub producer_id_expiration_ms: i64,
     /// Cores to serve on; `None` for all usable ones.
@@ -178,6 +181,7 @@ impl BrokerConfig {
             },
             groups: GroupsConfig::from_values(&values),
             topic_defaults,
+            retention_check_interval: millis(values.integer("log.retention.check.interval.ms")),
             producer_id_expiration_ms: values.integer("producer.id.expiration.ms"),
             cores: match size(values.int("slipring.cores")) {
                 0 => None,
@@ -280,6 +284,10 @@ fn positive(number: i32) -> u64 {
 
 fn bytes(number: i64) -> u64 {
     u64::try_from(number).expect("the table allows no negative size")
+}
+
+fn millis(number: i64) -> Duration {
+    Duration::from_millis(u64::try_from(number).expect("the table allows no negative time"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use futures_util::stream;
 use slipring_protocol::error_code::ErrorCode;
 use slipring_storage::error::StorageError;
 use slipring_storage::log::{LogConfig, LogDurability};
+use slipring_storage::retention::RetentionConfig;
 use slipring_storage::store::{LogId, NewLog};
 
 use super::view::{ClusterView, PartitionHome, ViewChange};
@@ -147,6 +148,12 @@ pub fn log_config(settings: &TopicSettings) -> LogConfig {
         durability: match settings.durability {
             Durability::Flushed => LogDurability::Flushed,
             Durability::Written => LogDurability::Written,
+        },
+        retention: RetentionConfig {
+            delete: settings.cleanup.delete,
+            ms: settings.retention_ms,
+            bytes: settings.retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            file_delete_delay_ms: u64::try_from(settings.file_delete_delay_ms).unwrap_or(0),
         },
     }
 }

@@ -4,6 +4,7 @@
 pub mod fetch;
 pub mod offsets;
 pub mod produce;
+pub mod records;
 pub mod table;
 
 use std::cell::Cell;

@@ -44,17 +44,23 @@ pub async fn run(shard: Rc<Shard>, index: usize) {
 /// Commits in a row that bring nothing after which a stop no longer waits for what is staged: about a second.
 const FUTILE_MAX: u32 = 500;
 
-/// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs, and forgetting
-/// idle producers.
+/// Starts the store's background work: write-back, allocation ahead, eviction, flushes of `written` logs, retention, and
+/// forgetting idle producers.
 pub fn start_background(shard: &Rc<Shard>, index: usize) {
     let shard = shard.clone();
     runtime::spawn(Queue::Background, async move {
         let store = shard.stores[index].clone();
         let mut expiry = runtime::now().plus(PRODUCER_EXPIRY_PAUSE);
+        let retention_pause = shard.config.retention_check_interval;
+        let mut retention = runtime::now().plus(retention_pause.min(RETENTION_DELAY_MAX));
         while !shard.stopping.get() {
             if runtime::now() >= expiry {
                 store.expire_producers(runtime::wall_clock());
                 expiry = runtime::now().plus(PRODUCER_EXPIRY_PAUSE);
+            }
+            if runtime::now() >= retention {
+                store.begin_retention(runtime::wall_clock());
+                retention = runtime::now().plus(retention_pause);
             }
             let pause = store.background(runtime::now().0 / 1_000).await;
             if store.has_staged() {
@@ -70,6 +76,8 @@ pub fn start_background(shard: &Rc<Shard>, index: usize) {
 
 /// Kafka's `producer.id.expiration.check.interval.ms`, which it does not document.
 const PRODUCER_EXPIRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(600);
+/// The first look comes soon after the start, as in Kafka (`LogManager.INITIAL_TASK_DELAY_MS`).
+const RETENTION_DELAY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 const BACKGROUND_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {

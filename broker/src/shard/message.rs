@@ -14,6 +14,7 @@ use crate::net::listener::Accepted;
 use crate::partition::fetch::{FetchPart, FetchPlan};
 use crate::partition::offsets::{EpochEndAnswer, EpochEndQuery, OffsetAnswer, OffsetQuery};
 use crate::partition::produce::Produced;
+use crate::partition::records::{DeleteRecordsAnswer, DeleteRecordsQuery};
 use crate::runtime::Instant;
 use crate::runtime::mailbox::ShardId;
 
@@ -82,6 +83,8 @@ pub enum ShardRequest {
     Offsets(Vec<OffsetQuery>),
     /// OffsetForLeaderEpoch.
     EpochEnds(Vec<EpochEndQuery>),
+    /// DeleteRecords.
+    DeleteRecords(Vec<DeleteRecordsQuery>),
     /// A fetch session whose client has reconnected to the asking core.
     TakeSession(SessionId),
     /// A command for the controller (shard 0).
@@ -102,6 +105,8 @@ pub enum ShardReply {
     Offsets(Vec<OffsetAnswer>),
     /// To `EpochEnds`.
     EpochEnds(Vec<EpochEndAnswer>),
+    /// To `DeleteRecords`.
+    DeleteRecords(Vec<DeleteRecordsAnswer>),
     /// To `TakeSession`: the session, if it was here.
     Session(Option<Box<MovedSession>>),
     /// To `Control`; nothing when the broker is stopping.

@@ -10,7 +10,7 @@ use crate::controller::apply;
 use crate::coordinator;
 use crate::net::budget::HELD_UP_MAX;
 use crate::partition::produce::{Outcome, Requester, append};
-use crate::partition::{fetch, offsets};
+use crate::partition::{fetch, offsets, records};
 use crate::runtime::mailbox::{Batch, ShardId};
 use crate::runtime::timers::TICK;
 use crate::runtime::{self, Queue};
@@ -132,6 +132,9 @@ pub async fn serve(shard: &Rc<Shard>, request: ShardRequest) -> ShardReply {
         ShardRequest::EpochEnds(queries) => ShardReply::EpochEnds(
             queries.into_iter().map(|query| offsets::epoch_end(shard, &query)).collect(),
         ),
+        ShardRequest::DeleteRecords(queries) => {
+            ShardReply::DeleteRecords(records::delete_all(shard, queries).await)
+        }
         ShardRequest::Control(command) => {
             let Some(controller) = shard.controller.borrow().clone() else {
                 return ShardReply::Control(None);

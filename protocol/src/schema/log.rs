@@ -74,6 +74,17 @@ pub(super) const LIST_OFFSETS: &[Field] = &[
     int32("timeout_ms").since(10),
 ];
 
+pub(super) const DELETE_RECORDS: &[Field] = &[
+    array(
+        "topics",
+        &Type::Struct(&[
+            string("name"),
+            array("partitions", &Type::Struct(&[int32("partition_index"), int64("offset")])),
+        ]),
+    ),
+    int32("timeout_ms"),
+];
+
 pub(super) const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
     int32("replica_id").since(3),
     array(

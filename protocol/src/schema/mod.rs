@@ -41,6 +41,7 @@ pub const REQUESTS: &[Request] = &[
     Request { key: ApiKey::ApiVersions, fields: cluster::API_VERSIONS },
     Request { key: ApiKey::CreateTopics, fields: topics::CREATE_TOPICS },
     Request { key: ApiKey::DeleteTopics, fields: topics::DELETE_TOPICS },
+    Request { key: ApiKey::DeleteRecords, fields: log::DELETE_RECORDS },
     Request { key: ApiKey::InitProducerId, fields: cluster::INIT_PRODUCER_ID },
     Request { key: ApiKey::OffsetForLeaderEpoch, fields: log::OFFSET_FOR_LEADER_EPOCH },
     Request { key: ApiKey::DescribeConfigs, fields: cluster::DESCRIBE_CONFIGS },

@@ -43,15 +43,20 @@ impl OffsetBook {
             Some(map) => map,
             None => load_or_empty(disk, &path).await?,
         };
+        let mut changed = false;
         for (partition, offset) in changes {
-            match offset {
+            let before = match offset {
                 Some(offset) => map.insert(partition, offset),
                 None => map.remove(&partition),
             };
+            changed |= before != offset;
         }
-        let stored = store_offsets(disk, &path, &map).await;
+        if changed {
+            // After a failure the file is what counts: it is read again the next time.
+            store_offsets(disk, &path, &map).await?;
+        }
         self.maps().insert(checkpoint, map);
-        stored
+        Ok(())
     }
 
     fn maps(&self) -> std::sync::MutexGuard<'_, BTreeMap<RootCheckpoint, OffsetMap>> {

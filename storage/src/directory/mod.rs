@@ -171,6 +171,8 @@ pub enum RootCheckpoint {
     LogStart,
     /// The high watermark.
     HighWatermark,
+    /// Everything below has been compacted.
+    Cleaner,
 }
 
 impl RootCheckpoint {
@@ -181,6 +183,7 @@ impl RootCheckpoint {
             Self::RecoveryPoint => layout::RECOVERY_POINT_CHECKPOINT,
             Self::LogStart => layout::LOG_START_CHECKPOINT,
             Self::HighWatermark => layout::HIGH_WATERMARK_CHECKPOINT,
+            Self::Cleaner => layout::CLEANER_CHECKPOINT,
         }
     }
 }

@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use slipring_protocol::ids::TimestampMs;
+
 mod block_on;
 mod buf;
 mod error;
@@ -78,6 +80,8 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// Size in bytes; 0 for directories.
     pub len: u64,
+    /// When it was last written to; on the simulated disk always 0.
+    pub modified: TimestampMs,
 }
 
 /// Space of a file system in bytes.

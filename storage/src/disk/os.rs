@@ -5,6 +5,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use slipring_protocol::ids::TimestampMs;
 
 use super::{DirEntry, DiskFile, Space};
 
@@ -30,7 +33,9 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
             Err(error) => return Err(error),
         };
         let is_dir = metadata.is_dir();
-        entries.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { metadata.len() } });
+        let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified = TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        entries.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { metadata.len() }, modified });
     }
     entries.sort();
     Ok(entries)

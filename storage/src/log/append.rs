@@ -149,6 +149,7 @@ impl Log {
         if position == 0 {
             segment.first_timestamp = Some(header.max_timestamp);
         }
+        segment.modified = append.now;
         segment.indexes.note(header, last_offset, position, interval);
         self.log_end = last_offset.plus(1);
         self.note_in_producers(header, base_offset);

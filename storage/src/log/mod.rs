@@ -5,17 +5,19 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use slipring_protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicIdPartition};
+use slipring_protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicIdPartition, TopicPartition};
 
 use crate::epoch_cache::EpochCache;
 use crate::error::StorageError;
 use crate::journal::format::LogKey;
 use crate::producer_state::ProducerState;
+use crate::retention::RetentionConfig;
 
 mod append;
 mod blocks;
 mod commit;
 mod read;
+mod retain;
 mod roll;
 pub(crate) mod segment;
 pub(crate) mod tail;
@@ -24,6 +26,7 @@ mod write_back;
 pub use append::{Append, Appended};
 pub(crate) use commit::{Offer, Part, Planned};
 pub(crate) use read::Located;
+pub(crate) use retain::Breach;
 pub(crate) use segment::Segment;
 pub(crate) use write_back::{BackLog, WriteBack};
 
@@ -52,10 +55,12 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// What an acknowledgement means.
     pub durability: LogDurability,
+    /// What becomes of old records.
+    pub retention: RetentionConfig,
 }
 
 impl Default for LogConfig {
-    /// Kafka's defaults.
+    /// Kafka's defaults, save that nothing is deleted.
     fn default() -> LogConfig {
         LogConfig {
             segment_bytes: 1 << 30,
@@ -64,6 +69,7 @@ impl Default for LogConfig {
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             durability: LogDurability::Flushed,
+            retention: RetentionConfig::default(),
         }
     }
 }
@@ -114,6 +120,8 @@ pub(crate) struct Log {
     /// Ascending; the last is the active one.
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) log_start: Offset,
+    /// The log start that the directory's checkpoint, or the first file's name, tells.
+    pub(crate) log_start_durable: Offset,
     pub(crate) log_end: Offset,
     /// Written, not necessarily durable.
     pub(crate) written: Mark,
@@ -186,6 +194,7 @@ impl Log {
             directory: parts.directory,
             config: parts.config,
             log_start: parts.log_start,
+            log_start_durable: parts.log_start,
             log_end: end.offset,
             written: end,
             durable: end,
@@ -210,6 +219,11 @@ impl Log {
             uncommitted: 0,
             touched: false,
         }
+    }
+
+    /// Topic name and partition, as checkpoints name it.
+    pub(crate) fn partition(&self) -> TopicPartition {
+        TopicPartition { topic: Arc::clone(&self.topic), partition: self.id.partition }
     }
 
     /// The key that journal descriptors name it by.
@@ -309,11 +323,6 @@ impl Log {
             tracing::error!(topic = %self.topic, partition = self.id.partition.0, %cause, "log fenced");
             self.fence = Some(Arc::new(cause));
         }
-    }
-
-    /// Descriptors held open.
-    pub(crate) fn open_files(&self) -> usize {
-        self.segments.iter().filter(|segment| matches!(segment.file, segment::FileState::Open(_))).count()
     }
 
     pub(crate) fn check_fence(&self) -> Result<(), StorageError> {

@@ -43,6 +43,8 @@ pub(crate) struct Segment {
     /// Where rolling by time counts from: the first batch's timestamp, else when the segment was made.
     pub(crate) first_timestamp: Option<TimestampMs>,
     pub(crate) created: Option<TimestampMs>,
+    /// When it was last written to, by our clock; stands in for timestamps that the records do not have.
+    pub(crate) modified: TimestampMs,
     pub(crate) indexes: Indexes,
     /// Set when the log rolled on: the segment no longer grows.
     pub(crate) seal: Option<Seal>,
@@ -83,6 +85,7 @@ impl Segment {
             allocated: 0,
             first_timestamp: None,
             created,
+            modified: created.unwrap_or(TimestampMs(0)),
             indexes: Indexes::new(base, index_bytes_max),
             seal: None,
         }
@@ -105,6 +108,7 @@ impl Segment {
             allocated: size,
             first_timestamp: None,
             created: None,
+            modified: TimestampMs(0),
             indexes,
             seal: None,
         }
@@ -158,6 +162,13 @@ impl Segment {
         }
     }
 
+    /// Its largest timestamp, or when it was last written to where the records have none; `None` when the index files have
+    /// to be loaded to know (`LogSegment.largestTimestamp`).
+    pub(crate) fn largest_timestamp(&self) -> Option<TimestampMs> {
+        let max = self.indexes.known_max_timestamp()?;
+        Some(if max.0 >= 0 { max } else { self.modified })
+    }
+
     /// Bytes that could be written back now.
     pub(crate) fn unwritten(&self) -> u64 {
         self.write_back_target().saturating_sub(self.blocks.submitted())
@@ -173,6 +184,8 @@ pub(crate) struct Indexes {
     pub(crate) times: TimeIndex,
     /// Largest timestamp appended since opening, and the last offset of its batch.
     pub(crate) max: TimestampOffset,
+    /// Largest timestamp of the part in the files, once it has been seen.
+    cold_max: Option<TimestampMs>,
     bytes_since_entry: u64,
 }
 
@@ -228,6 +241,7 @@ impl Indexes {
             offsets: OffsetIndex::new(base, bytes_max),
             times: TimeIndex::new(base, bytes_max),
             max: TimestampOffset { timestamp: TimestampMs(-1), offset: base },
+            cold_max: None,
             bytes_since_entry: 0,
         }
     }
@@ -300,6 +314,22 @@ impl Indexes {
             Cold::Nothing | Cold::OnDisk => TimestampMs(-1),
         };
         cold.max(self.max.timestamp)
+    }
+
+    /// The same without loading anything; `None` when it is not known.
+    pub(crate) fn known_max_timestamp(&self) -> Option<TimestampMs> {
+        match self.cold {
+            Cold::OnDisk => Some(self.cold_max?.max(self.max.timestamp)),
+            Cold::Nothing | Cold::Loaded(_) => Some(self.max_timestamp()),
+        }
+    }
+
+    /// Forgets the loaded files, which can be loaded again.
+    pub(crate) fn unload(&mut self) {
+        if let Cold::Loaded(cold) = &self.cold {
+            self.cold_max = Some(cold.times.last_entry().timestamp);
+            self.cold = Cold::OnDisk;
+        }
     }
 
     /// An offset before which no record carries `target` or a later timestamp. The cold part must be loaded.

@@ -15,7 +15,7 @@ use crate::error::{IoContext, StorageError};
 use crate::journal::format::{LogKey, Superblock};
 use crate::journal::replay::{FoundJournal, find_commits};
 use crate::journal::{JOURNAL_PREFIX, write_superblock};
-use crate::layout;
+use crate::layout::{self, FileState, SegmentFile};
 
 /// What the directory's recovery found; every log is opened with it.
 #[derive(Debug, Default)]
@@ -142,7 +142,8 @@ async fn replay(
     let replays = sum_up(journals);
     recovery.commits = journals.iter().map(|journal| journal.commits.len()).sum();
     let directories = find_directories(disk, directory).await?;
-    let mut replayer = Replayer::new(disk, &directories);
+    let live_from = live_from(disk, &directories, &recovery.log_starts)?;
+    let mut replayer = Replayer::new(disk, &directories, &live_from);
     for journal in journals {
         replayer.apply(journal, &replays).await?;
     }
@@ -174,6 +175,29 @@ async fn replay(
     let present: BTreeSet<TopicIdPartition> = directories.keys().map(|key| log_id(*key)).collect();
     recovery.promises.retain(|id, _| present.contains(id));
     Ok(())
+}
+
+/// Base of the first segment that each log still has, where its log start tells: what lies before was deleted, and its
+/// bytes in the journals are nobody's.
+fn live_from(
+    disk: &Disk,
+    directories: &BTreeMap<LogKey, PathBuf>,
+    log_starts: &OffsetMap,
+) -> Result<BTreeMap<LogKey, Offset>, StorageError> {
+    let mut live = BTreeMap::new();
+    for (key, path) in directories {
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(layout::parse_partition_directory);
+        let Some(start) = name.and_then(|name| log_starts.get(&name.partition)) else { continue };
+        let entries = disk.list(path).context("listing", path)?;
+        let bases = entries.iter().filter_map(|entry| {
+            let name = layout::parse_segment_file(&entry.name)?;
+            let is_log = name.kind == SegmentFile::Log && name.state == FileState::Live;
+            (is_log && name.base <= *start).then_some(name.base)
+        });
+        live.extend(bases.max().map(|base| (*key, base)));
+    }
+    Ok(live)
 }
 
 /// Where each log is, by topic id.

@@ -94,6 +94,29 @@ pub(crate) async fn read_if_there(disk: &Disk, path: &Path) -> Result<Option<Vec
     }
 }
 
+/// Removes segments that lie wholly below the log start: what a crash left of a deletion, in whatever state. `bases` are
+/// those of all segments, ascending. Gives the first base that stays.
+pub(crate) async fn remove_below(
+    disk: &Disk,
+    directory: &Path,
+    log_start: Offset,
+    bases: &[Offset],
+) -> Result<Option<Offset>, StorageError> {
+    let gone = bases.partition_point(|base| *base <= log_start).saturating_sub(1);
+    for base in &bases[..gone] {
+        for kind in SegmentFile::ALL {
+            let path = directory.join(kind.name(*base));
+            match disk.remove_file(&path).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StorageError::io("removing", &path, error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(bases.get(gone).copied())
+}
+
 /// The bytes of the last partial block of a file that ends at `end`.
 pub(crate) async fn last_block(disk: &Disk, file: &DiskFile, end: u64) -> Result<Vec<u8>, StorageError> {
     let from = block_floor(end);

@@ -9,7 +9,7 @@ use slipring_protocol::batch::BatchHeader;
 use slipring_protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use super::directory::DirectoryRecovery;
-use super::files::{first_timestamp, last_block, read_if_there, write_indexes};
+use super::files::{first_timestamp, last_block, read_if_there, remove_below, write_indexes};
 use super::promises::Promise;
 use super::scan::{ScanEnd, ScanRange, scan};
 use crate::checkpoint::{self, FileError};
@@ -34,6 +34,7 @@ struct Found {
     size: u64,
     offset_index: u64,
     time_index: u64,
+    modified: TimestampMs,
 }
 
 /// What opening works with.
@@ -71,9 +72,13 @@ pub(crate) async fn open(
     expiry: ProducerExpiry,
 ) -> Result<OpenedLog, StorageError> {
     let partition = TopicPartition { topic: new.topic.clone(), partition: new.id.partition };
-    let (files, snapshots) = list(disk, &directory).await?;
+    let (mut files, snapshots) = list(disk, &directory).await?;
     let first = files.keys().next().copied().unwrap_or(Offset(0));
     let log_start = recovered.log_start(&partition).map_or(first, |start| start.max(first));
+    let bases: Vec<Offset> = files.keys().copied().collect();
+    if let Some(kept) = remove_below(disk, &directory, log_start, &bases).await? {
+        files.retain(|base, _| *base >= kept);
+    }
     let epochs = checkpoint::load_epochs(disk, &directory.join(layout::LEADER_EPOCH_CHECKPOINT)).await;
     let epochs = EpochCache::from_entries(epochs.or_else(damaged_is_empty)?);
     let promise = recovered.promise(new.id);
@@ -128,7 +133,10 @@ async fn list(disk: &Disk, directory: &Path) -> Result<(BTreeMap<Offset, Found>,
             NameState::Live => {}
         }
         match name.kind {
-            SegmentFile::Log => files.entry(name.base).or_default().size = entry.len,
+            SegmentFile::Log => {
+                let found = files.entry(name.base).or_default();
+                (found.size, found.modified) = (entry.len, entry.modified);
+            }
             SegmentFile::OffsetIndex => files.entry(name.base).or_default().offset_index = entry.len,
             SegmentFile::TimeIndex => files.entry(name.base).or_default().time_index = entry.len,
             SegmentFile::ProducerSnapshot => snapshots.push(name.base),
@@ -196,6 +204,7 @@ impl Opening<'_> {
         if found.size == 0 {
             segment.indexes.cold = Cold::Nothing;
         }
+        segment.modified = found.modified;
         segment
     }
 
@@ -310,6 +319,7 @@ impl Opening<'_> {
             _ => Segment::found(base, next, end.position, &partial, indexes),
         };
         segment.first_timestamp = first_timestamp;
+        segment.modified = found.modified;
         state.segments.push_back(segment);
         state.next = next;
         Ok(state.damage.is_none() && complete)
@@ -453,6 +463,8 @@ impl Opening<'_> {
             epochs: self.epochs,
             producers,
         });
+        let start = log.log_start;
+        log.epochs_dirty |= log.epochs.truncate_from_start(start);
         if let Some(damage) = damage {
             report.damage = Some(damage.clone());
             log.fence(damage);

@@ -91,6 +91,8 @@ struct Run {
 pub(super) struct Replayer<'a> {
     disk: &'a Disk,
     directories: &'a BTreeMap<LogKey, PathBuf>,
+    /// Segments before these were deleted.
+    live_from: &'a BTreeMap<LogKey, Offset>,
     runs: BTreeMap<LogKey, Run>,
     /// The last segment file opened.
     open: Option<(PathBuf, DiskFile)>,
@@ -98,8 +100,12 @@ pub(super) struct Replayer<'a> {
 }
 
 impl<'a> Replayer<'a> {
-    pub(super) fn new(disk: &'a Disk, directories: &'a BTreeMap<LogKey, PathBuf>) -> Replayer<'a> {
-        Replayer { disk, directories, runs: BTreeMap::new(), open: None, bytes: 0 }
+    pub(super) fn new(
+        disk: &'a Disk,
+        directories: &'a BTreeMap<LogKey, PathBuf>,
+        live_from: &'a BTreeMap<LogKey, Offset>,
+    ) -> Replayer<'a> {
+        Replayer { disk, directories, live_from, runs: BTreeMap::new(), open: None, bytes: 0 }
     }
 
     /// Applies the fragments of one journal in their order.
@@ -114,6 +120,10 @@ impl<'a> Replayer<'a> {
                 let Kind::Fragment { at, length, .. } = descriptor.kind else { continue };
                 let replay = replays.get(&descriptor.log).expect("every descriptor was summed up");
                 if replay.deleted || !self.directories.contains_key(&descriptor.log) {
+                    continue;
+                }
+                let is_gone = |first: &Offset| descriptor.segment_base < first.0;
+                if self.live_from.get(&descriptor.log).is_some_and(is_gone) {
                     continue;
                 }
                 let length = kept_length(descriptor, u64::from(length), replay);

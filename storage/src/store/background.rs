@@ -9,9 +9,8 @@ use std::time::Duration;
 use slipring_protocol::ids::Offset;
 
 use super::{LogId, State, Store};
-use crate::disk::{Durability, OpenOptions, WriteRequest};
-use crate::error::{IoContext, StorageError};
-use crate::layout::SegmentFile;
+use crate::disk::{Durability, WriteRequest};
+use crate::error::StorageError;
 use crate::limits::{
     CHECKPOINT_INTERVAL_MS, FLUSH_INTERVAL_MS, WRITE_BACK_BYTES, WRITE_BACK_STEP_BYTES,
     WRITE_BACK_STEP_WRITES,
@@ -42,63 +41,25 @@ impl Store {
         again |= self.finish_segments().await;
         again |= self.evict(now_ms);
         self.remove_directories().await;
+        again |= self.retain(now_ms).await;
+        let unlink = self.unlink(now_ms).await;
         let flush = self.flush(now_ms).await;
         let checkpoint = self.checkpoint_if_due(now_ms).await;
         if again {
             return Some(Duration::ZERO);
         }
         let grow = self.grow_journal().await;
-        [flush, checkpoint, grow].into_iter().flatten().min()
-    }
-
-    /// Makes or opens the segment files that are waited for.
-    async fn make_files(&self) -> bool {
-        let due = std::mem::take(&mut self.inner.state.borrow_mut().files_due);
-        let some = !due.is_empty();
-        for (id, base) in due {
-            if let Err(error) = self.open_segment(id, base).await {
-                self.inner.state.borrow_mut().fence(id, error);
-            }
-        }
-        if some {
-            self.inner.state.borrow_mut().requeue_waiting();
-        }
-        some
-    }
-
-    /// Opens a segment's file for writing; a missing one is made, and its directory entry durable, before anyone may write
-    /// to it.
-    pub(super) async fn open_segment(&self, id: LogId, base: Offset) -> Result<(), StorageError> {
-        let (directory, missing) = {
-            let state = self.inner.state.borrow();
-            let segment = state.logs.get(id).and_then(|log| Some((log, log.segment(base)?)));
-            let Some((log, segment)) = segment else { return Ok(()) };
-            match segment.file {
-                FileState::Open(_) => return Ok(()),
-                FileState::Missing => (log.directory.clone(), true),
-                FileState::Closed => (log.directory.clone(), false),
-            }
-        };
-        let path = directory.join(SegmentFile::Log.name(base));
-        let options = OpenOptions { write: true, create: missing, direct: true };
-        let file = self.inner.disk.open(&path, options).await.context("opening", &path)?;
-        if missing {
-            self.inner.disk.sync_dir(&directory).await.context("syncing", &directory)?;
-        }
-        let mut state = self.inner.state.borrow_mut();
-        let segment = state.logs.get_mut(id).and_then(|log| log.segment_mut(base));
-        if let Some(segment) = segment.filter(|segment| !matches!(segment.file, FileState::Open(_))) {
-            segment.file = FileState::Open(file);
-            segment.file_used.set(true);
-            state.open_files += 1;
-        }
-        Ok(())
+        [flush, checkpoint, unlink, grow].into_iter().flatten().min()
     }
 
     /// Writes journaled blocks to their segments: of logs with much of it, and of those that keep the journal from moving
     /// on. True when there may be more.
     async fn write_back(&self) -> bool {
-        let (writes, more) = self.inner.state.borrow_mut().plan_write_back();
+        let (writes, more) = {
+            let mut state = self.inner.state.borrow_mut();
+            let pressed = state.is_pressed();
+            state.plan_write_back(pressed)
+        };
         if writes.is_empty() {
             return more && !self.inner.state.borrow().files_due.is_empty();
         }
@@ -109,7 +70,8 @@ impl Store {
     /// Makes room in a full journal. False when nothing is left but copying forward.
     pub(super) async fn relieve(&self) -> bool {
         self.make_files().await;
-        let (writes, _) = self.inner.state.borrow_mut().plan_write_back();
+        // A small journal may have no room for a commit before it is half full.
+        let (writes, _) = self.inner.state.borrow_mut().plan_write_back(true);
         if !writes.is_empty() {
             self.write_back_all(writes).await;
             return true;
@@ -327,7 +289,7 @@ impl State {
         self.is_full() && !self.carry.is_empty()
     }
 
-    fn requeue_waiting(&mut self) {
+    pub(super) fn requeue_waiting(&mut self) {
         for id in std::mem::take(&mut self.waiting_for_file) {
             if self.logs.get(id).is_some_and(|log| log.fence.is_none()) {
                 self.dirty.push_back(id);
@@ -336,7 +298,7 @@ impl State {
     }
 
     /// Picks journaled blocks to write back now. The second value: something was in the way.
-    fn plan_write_back(&mut self) -> (Vec<(LogId, WriteBack)>, bool) {
+    fn plan_write_back(&mut self, pressed: bool) -> (Vec<(LogId, WriteBack)>, bool) {
         let mut writes = Vec::new();
         let mut left = WRITE_BACK_STEP_BYTES;
         let mut blocked = false;
@@ -354,7 +316,7 @@ impl State {
             }
         }
         self.write_back.extend(waiting);
-        if self.is_pressed() {
+        if pressed {
             blocked |= self.plan_pressure(&mut left, &mut writes);
         }
         #[cfg(any(test, feature = "sim"))]

@@ -2,7 +2,7 @@
 //! emptied. The directory's clean marker is the caller's, once all its stores are closed.
 
 use futures_util::stream::{self, StreamExt};
-use slipring_protocol::ids::{Offset, TopicPartition};
+use slipring_protocol::ids::Offset;
 
 use super::logs::file_error;
 use super::{LogId, Store};
@@ -159,14 +159,13 @@ impl Store {
         {
             let state = self.inner.state.borrow();
             for log in ids.iter().filter_map(|id| state.logs.get(*id)) {
-                let partition = TopicPartition { topic: log.topic.clone(), partition: log.id.partition };
+                let partition = log.partition();
                 marks.push((partition.clone(), Some(log.high_watermark())));
                 if log.fence.is_none() {
                     points.push((partition.clone(), Some(log.recovery_point)));
                 }
-                let start = log.log_start;
-                let first = log.segments.front().map_or(Offset(0), |segment| segment.base);
-                starts.push((partition, (start > first).then_some(start)));
+                // Also where the first file's name tells it: a replay after a crash must know what is gone.
+                starts.push((partition, (log.log_start > Offset(0)).then_some(log.log_start)));
             }
         }
         let changes = [

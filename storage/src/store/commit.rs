@@ -273,7 +273,11 @@ impl State {
             },
             Offer::NeedsFile(base) => {
                 self.files_due.push_back((id, base));
-                self.waiting_for_file.push(id);
+                match source {
+                    Source::Dirty => self.waiting_for_file.push(id),
+                    // Found again under its oldest commit when the file is open.
+                    Source::Carry => log.carry = false,
+                }
             }
             Offer::Parts(planned) => {
                 let bytes = planned.fragment_bytes + planned.parts.len() * DESCRIPTOR_ESTIMATE;

@@ -62,6 +62,11 @@ impl Store {
             }
             Err(error) => return Err(StorageError::io("creating", &path, error)),
         }
+        self.forget_checkpoints(&TopicPartition {
+            topic: Arc::clone(&new.topic),
+            partition: new.id.partition,
+        })
+        .await?;
         self.name_owner(&path, &new).await?;
         let segment = Segment::new(Offset(0), None, new.config.segment_index_bytes);
         let log = Log::new(LogParts {
@@ -176,11 +181,20 @@ impl Store {
         }
         self.inner.work.notify();
         self.inner.room.notify();
-        for checkpoint in
-            [RootCheckpoint::RecoveryPoint, RootCheckpoint::LogStart, RootCheckpoint::HighWatermark]
-        {
+        self.forget_checkpoints(&partition).await
+    }
+
+    /// Removes what checkpoints say of a partition. Also before a log is created: a crash may have kept a deletion from
+    /// doing so, and the new log must not inherit where the old one began.
+    async fn forget_checkpoints(&self, partition: &TopicPartition) -> Result<(), StorageError> {
+        for checkpoint in [
+            RootCheckpoint::RecoveryPoint,
+            RootCheckpoint::LogStart,
+            RootCheckpoint::HighWatermark,
+            RootCheckpoint::Cleaner,
+        ] {
             let change = vec![(partition.clone(), None)];
-            let updated = self.inner.directory.update_checkpoint(disk, checkpoint, change).await;
+            let updated = self.inner.directory.update_checkpoint(&self.inner.disk, checkpoint, change).await;
             updated.map_err(file_error)?;
         }
         Ok(())
@@ -255,16 +269,14 @@ impl super::State {
             self.deletes.push(Deletion { head, order: log.order, number });
         }
         self.by_id.remove(&log.id);
-        let partition = TopicPartition { topic: Arc::clone(&log.topic), partition: log.id.partition };
+        let partition = log.partition();
         Ok((log.directory.clone(), partition, number))
     }
 
     fn remove(&mut self, id: LogId) {
-        let Some(log) = self.logs.remove(id) else { return };
+        let Some(mut log) = self.logs.remove(id) else { return };
         self.staged -= log.uncommitted;
-        self.tail_bytes -= log.segments.iter().map(|segment| segment.tail.chunk_bytes()).sum::<usize>();
-        self.open_files -= log.open_files();
-        self.cold_bytes -= log.segments.iter().map(|segment| segment.indexes.cold_bytes()).sum::<usize>();
+        self.forget_segments(log.segments.make_contiguous());
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use slipring_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+use slipring_protocol::ids::{LeaderEpoch, Offset, TimestampMs, TopicIdPartition};
 
 use crate::chunk::ChunkPool;
 use crate::directory::DataDirectory;
@@ -23,10 +23,12 @@ use crate::read::{ReadPlan, ReadRange};
 mod background;
 mod close;
 mod commit;
+mod files;
 mod finish;
 mod logs;
 mod lookup;
 mod reads;
+mod retain;
 mod signal;
 mod slots;
 mod tail_target;
@@ -35,6 +37,7 @@ mod usage;
 pub use logs::{LogOpenReport, NewLog};
 pub use lookup::TimestampedOffset;
 pub use reads::Planned;
+pub use retain::DeleteRecordsError;
 pub use slots::LogId;
 pub use usage::StoreUsage;
 
@@ -72,6 +75,8 @@ pub enum PlantedBug {
     AcknowledgeEarly,
     /// Journal space counts as free when its write-back is issued, not when it is durable.
     FreeEarly,
+    /// Retention removes files before the new log start is durable.
+    DeleteEarly,
 }
 
 impl Default for StoreConfig {
@@ -161,6 +166,11 @@ struct State {
     cold_loaded: VecDeque<(LogId, Offset)>,
     /// Directories of deleted logs, to be removed.
     removals: VecDeque<PathBuf>,
+    /// Logs that retention has yet to look at, and the wall clock it goes by.
+    retention: VecDeque<LogId>,
+    retention_now: TimestampMs,
+    /// Renamed files by when to unlink them.
+    doomed: BTreeMap<(u64, u64), retain::Doomed>,
     /// What commits brought that the caller of [`Store::commit`] has not seen yet.
     outcome: Committed,
     open_files: usize,
@@ -214,6 +224,9 @@ impl Store {
             numbers: 0,
             cold_loaded: VecDeque::new(),
             removals: VecDeque::new(),
+            retention: VecDeque::new(),
+            retention_now: TimestampMs(0),
+            doomed: BTreeMap::new(),
             outcome: Committed::default(),
             open_files: 0,
             cold_bytes: 0,

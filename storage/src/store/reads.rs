@@ -70,7 +70,12 @@ impl Store {
             let config = &log.config;
             (log.directory.clone(), segment.on_disk, config.index_interval_bytes, config.segment_index_bytes)
         };
-        let loaded = load_indexes(&self.inner.disk, &directory, base, end, interval, bytes_max).await?;
+        let loaded = load_indexes(&self.inner.disk, &directory, base, end, interval, bytes_max).await;
+        let loaded = match loaded {
+            // Retention took the segment meanwhile.
+            Err(_) if !self.has_segment(id, base) => return Ok(()),
+            loaded => loaded?,
+        };
         let mut state = self.inner.state.borrow_mut();
         let state = &mut *state;
         let segment = state.logs.get_mut(id).and_then(|log| log.segment_mut(base));
@@ -116,7 +121,7 @@ impl State {
             let segment = self.logs.get_mut(oldest.0).and_then(|log| log.segment_mut(oldest.1));
             if let Some(segment) = segment.filter(|segment| segment.indexes.is_on_disk()) {
                 self.cold_bytes -= segment.indexes.cold_bytes();
-                segment.indexes.cold = Cold::OnDisk;
+                segment.indexes.unload();
             }
         }
     }

@@ -5,9 +5,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use slipring_protocol::ids::{Offset, TimestampMs};
 use slipring_storage::disk::sim::yield_now;
 use slipring_storage::disk::{Disk, SimDisk};
 use slipring_storage::log::{LogConfig, LogDurability};
+use slipring_storage::retention::RetentionConfig;
 use slipring_storage::store::{Committed, Store, StoreConfig};
 
 use super::{Run, append, batch};
@@ -39,10 +41,20 @@ pub struct TopicModel {
     pub ends: Vec<i64>,
     /// What was acknowledged.
     pub acked: i64,
+    /// The log start last known to be durable, and the furthest that was asked for.
+    pub start_acked: i64,
+    pub start_tried: i64,
     /// Its creation was acknowledged.
     pub created: bool,
     pub deleting: bool,
     pub deleted: bool,
+}
+
+impl TopicModel {
+    /// The first batch that a reader from `start` gets.
+    fn first_from(&self, start: i64) -> usize {
+        self.ends.partition_point(|end| *end <= start)
+    }
 }
 
 /// All logs of a workload.
@@ -91,6 +103,12 @@ impl Default for Shape {
                 segment_bytes: 40 << 10,
                 index_interval_bytes: 1024,
                 durability: LogDurability::Flushed,
+                retention: RetentionConfig {
+                    delete: true,
+                    ms: Some(120),
+                    bytes: Some(50 << 10),
+                    file_delete_delay_ms: 50,
+                },
                 ..LogConfig::default()
             },
             deletions: true,
@@ -124,11 +142,13 @@ pub fn drive(sim: &SimDisk, seed: u64, shape: Shape, model: &mut Model) -> Resul
 /// Goes on with a run that has its logs open.
 pub async fn work_on(run: &mut Run, rng: &mut Rng, shape: Shape, model: &mut Model) -> Result<(), String> {
     for step in 0..shape.steps {
-        match rng.below(12) {
+        match rng.below(14) {
             0..=5 => append_some(run, rng, model).await?,
             6..=8 => commit_all(run, rng, model).await?,
             9 => background(run, step * 30, model).await?,
             10 => read_some(run, rng, model).await?,
+            11 => delete_records(run, rng, model).await?,
+            12 => retain(run, step * 30, model).await?,
             _ if shape.deletions && rng.below(3) == 0 => delete_one(run, rng, shape, model).await?,
             _ => commit_all(run, rng, model).await?,
         }
@@ -255,12 +275,55 @@ async fn read_some(run: &Run, rng: &mut Rng, model: &Model) -> Result<(), String
     let open: Vec<u32> = run.logs.keys().copied().collect();
     let topic = open[rng.below(open.len() as u64) as usize];
     let read = run.read(topic).await.map_err(|error| error.to_string())?;
-    check_prefix(topic, &read, &model.topics[&topic], "a read");
-    let visible = model.topics[&topic].ends.get(read.len().wrapping_sub(1)).copied().unwrap_or(0);
     let (store, id) = run.store(topic);
     let bounds = store.bounds(id).unwrap();
+    let log = &model.topics[&topic];
+    let first = check_part(topic, &read, log, bounds.log_start.0, "a read");
+    let visible = log.ends.get((first + read.len()).wrapping_sub(1)).copied().unwrap_or(0);
     assert_eq!(visible, bounds.acknowledged_end.0, "exactly what is acknowledged is shown");
     assert!(visible >= model.topics[&topic].acked, "what was acknowledged is shown");
+    Ok(())
+}
+
+/// DeleteRecords on one log: what was answered outlives everything.
+async fn delete_records(run: &mut Run, rng: &mut Rng, model: &mut Model) -> Result<(), String> {
+    let open: Vec<u32> = run.logs.keys().copied().collect();
+    let topic = open[rng.below(open.len() as u64) as usize];
+    let (store, id) = run.store(topic);
+    let bounds = store.bounds(id).unwrap();
+    let room = (bounds.high_watermark.0 - bounds.log_start.0) as u64;
+    let before = Offset(bounds.log_start.0 + rng.below(room / 4 + 1) as i64);
+    let log = model.topics.get_mut(&topic).unwrap();
+    log.start_tried = log.start_tried.max(before.0);
+    let deleted = store.delete_records(&[(id, before)]).await;
+    match &deleted[..] {
+        [Ok(start)] => {
+            assert_eq!((*start, store.bounds(id).unwrap().log_start), (before, before));
+            log.start_acked = log.start_acked.max(start.0);
+        }
+        other => return Err(format!("{other:?}")),
+    }
+    Ok(())
+}
+
+/// Retention over all logs.
+async fn retain(run: &Run, now_ms: u64, model: &mut Model) -> Result<(), String> {
+    // It may move any log start up to its high watermark before it is interrupted.
+    for (topic, (place, id)) in &run.logs {
+        let bounds = run.stores[*place].bounds(*id).unwrap();
+        let log = model.topics.get_mut(topic).unwrap();
+        log.start_tried = log.start_tried.max(bounds.high_watermark.0);
+    }
+    for store in run.stores.clone() {
+        store.begin_retention(TimestampMs(1_000_000 + model.next_record as i64));
+    }
+    background(run, now_ms, model).await?;
+    for (topic, (place, id)) in &run.logs {
+        let start = run.stores[*place].bounds(*id).unwrap().log_start.0;
+        let log = model.topics.get_mut(topic).unwrap();
+        assert!(start >= log.start_acked, "a log start does not go back");
+        log.start_tried = start;
+    }
     Ok(())
 }
 
@@ -276,17 +339,20 @@ async fn delete_one(run: &mut Run, rng: &mut Rng, shape: Shape, model: &mut Mode
     create(run, topic + super::NAMES, shape, model).await
 }
 
-/// What is read must be the beginning of what was appended.
-pub fn check_prefix(topic: u32, read: &[Vec<u8>], log: &TopicModel, what: &str) {
+/// What is read from `start` on must be what was appended from there on. Gives the number of its first batch.
+pub fn check_part(topic: u32, read: &[Vec<u8>], log: &TopicModel, start: i64, what: &str) -> usize {
+    let first = log.first_from(start);
     assert!(
-        read.len() <= log.batches.len(),
+        first + read.len() <= log.batches.len(),
         "{what}: topic {topic} holds {} batches, {} were appended",
         read.len(),
         log.batches.len()
     );
     for (at, batch) in read.iter().enumerate() {
-        assert!(batch[16..] == log.batches[at][..], "{what}: topic {topic}, batch {at} is another one");
+        let same = batch[16..] == log.batches[first + at][..];
+        assert!(same, "{what}: topic {topic}, batch {at} from {start} is another one");
     }
+    first
 }
 
 /// Opens everything after a stop of any kind and compares with the model; what is there becomes the model's truth.
@@ -335,14 +401,21 @@ pub async fn verify(
             return Err(format!("damage: topic {topic}: {damage}"));
         }
         let read = run.read(topic).await.map_err(|error| error.to_string())?;
-        check_prefix(topic, &read, log, "after reopening");
-        let end = read.len().checked_sub(1).map_or(0, |last| log.ends[last]);
+        let (store, id) = run.store(topic);
+        let start = store.bounds(id).unwrap().log_start.0;
+        if start < log.start_acked || start > log.start_tried {
+            let (low, high) = (log.start_acked, log.start_tried);
+            return Err(format!("topic {topic} starts at {start}, not within {low}..={high}"));
+        }
+        (log.start_acked, log.start_tried) = (start, start);
+        let upto = check_part(topic, &read, log, start, "after reopening") + read.len();
+        let end = upto.checked_sub(1).map_or(0, |last| log.ends[last]);
         if end < log.acked {
             return Err(format!("lost: topic {topic} ends at {end}, {} was acknowledged", log.acked));
         }
         assert_eq!(report.log_end.0, end, "the log's end is what can be read");
-        log.batches.truncate(read.len());
-        log.ends.truncate(read.len());
+        log.batches.truncate(upto);
+        log.ends.truncate(upto);
         log.acked = end;
     }
     Ok(run)

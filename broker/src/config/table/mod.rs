@@ -106,8 +106,6 @@ mod columns {
 
     pub(super) const CHECKPOINTS: &str = "Checkpoints follow the journal, not the clock.";
     pub(super) const COMPACTION: &str = "Compaction is not built yet.";
-    pub(super) const DELETE_DELAY: &str =
-        "Files go as soon as nobody reads them; the delay is not built yet.";
     pub(super) const FLUSH: &str =
         "Records are flushed before they are acknowledged or, where written is enough, within 100 ms.";
     pub(super) const GROUPS: &str = "Not built yet.";
@@ -118,7 +116,6 @@ mod columns {
     pub(super) const QUORUM: &str = "The controller is this process.";
     pub(super) const QUOTAS: &str = "Quotas are not built yet.";
     pub(super) const REPLICATION: &str = "Replication between brokers is not built yet.";
-    pub(super) const RETENTION: &str = "Retention is not built yet; records are kept.";
     pub(super) const SECURITY: &str = "Only PLAINTEXT is served yet.";
     pub(super) const SHARE: &str = "Share groups are not built yet.";
     pub(super) const STREAMS: &str = "Streams groups are not built yet.";

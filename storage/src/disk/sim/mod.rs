@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use slipring_protocol::ids::TimestampMs;
+
 mod content;
 mod fault;
 pub(super) mod random;
@@ -205,7 +207,7 @@ impl SimDisk {
         let entries = world.tree.list(path)?;
         let entry = |(name, node, is_dir)| {
             let len = if is_dir { 0 } else { world.tree.file(node).live().len() };
-            DirEntry { name, is_dir, len }
+            DirEntry { name, is_dir, len, modified: TimestampMs(0) }
         };
         Ok(entries.into_iter().map(entry).collect())
     }

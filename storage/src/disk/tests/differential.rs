@@ -57,7 +57,10 @@ async fn random_calls(disk: &Disk, root: &Path, seed: u64) -> Vec<String> {
             (5, _) => told("remove dir", disk.remove_dir(&path).await),
             (6, _) => told("rename", disk.rename(&path, &other).await),
             (7, _) => match disk.list(path.parent().unwrap()) {
-                Ok(entries) => format!("{entries:?}"),
+                Ok(entries) => {
+                    let what = entries.iter().map(|entry| (&entry.name, entry.is_dir, entry.len));
+                    format!("{:?}", what.collect::<Vec<_>>())
+                }
                 Err(error) => format!("list {:?}", error.raw_os_error()),
             },
             (8, Some(file)) => {

@@ -5,6 +5,7 @@ mod cluster;
 mod configs;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod fetch;
 mod fetch_large;
@@ -43,6 +44,7 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("fetch-sessions", fetch_sessions::run),
     ("list-offsets", list_offsets::run),
     ("internal-topics", internal_topics::run),
+    ("delete-records", delete_records::run),
     ("restart", restart::prepare),
 ];
 

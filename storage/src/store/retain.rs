@@ -1,0 +1,320 @@
+//! Retention and DeleteRecords: the log start moves up, durably; then files are renamed, and unlinked after their delay. On
+//! the store's core, a few logs a step, in the background task; the unlinks themselves run on the ring's own threads.
+//!
+//! Order: new log start durable, then the segments leave the log, then their files are renamed. A crash in between leaves
+//! files wholly below the log start, which the next opening removes; replay writes nothing into them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use slipring_protocol::ids::{Offset, TimestampMs, TopicPartition};
+
+use super::logs::file_error;
+use super::{LogId, State, Store};
+use crate::directory::RootCheckpoint;
+use crate::error::{IoContext, StorageError};
+use crate::layout::{DELETED_SUFFIX, SegmentFile};
+use crate::log::segment::FileState;
+use crate::log::{Breach, Segment};
+use crate::recovery::files::write_file;
+
+/// Why records were not deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeleteRecordsError {
+    /// There is no such log here.
+    #[error("no such log")]
+    NoSuchLog,
+    /// Negative, or beyond the high watermark.
+    #[error("offset {requested} is beyond the high watermark {high_watermark}, or negative")]
+    OutOfRange {
+        /// What was asked for.
+        requested: Offset,
+        /// Up to where records may be deleted.
+        high_watermark: Offset,
+    },
+    /// The disk's fault: the new log start is not durable.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Files to unlink when their delay is over.
+#[derive(Debug)]
+pub(super) struct Doomed {
+    /// Bytes in them, for log lines.
+    pub(super) bytes: u64,
+    pub(super) paths: Vec<PathBuf>,
+}
+
+/// What retention took from one log.
+struct Cut {
+    id: LogId,
+    partition: TopicPartition,
+    directory: PathBuf,
+    first_kept: Offset,
+    /// The last of the removed segments was not finished: the producer state at its end.
+    snapshot: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Has the background look at all logs for what retention may delete (`log.retention.check.interval.ms`). `now` is the
+    /// wall clock. Ignored while an earlier look is still under way.
+    pub fn begin_retention(&self, now: TimestampMs) {
+        let mut state = self.inner.state.borrow_mut();
+        if state.retention.is_empty() {
+            state.retention_now = now;
+            state.retention = state.logs.ids().into();
+            drop(state);
+            self.inner.work.notify();
+        }
+    }
+
+    /// Moves log starts up to the given offsets (`Offset(-1)`: the high watermark). When it answers, the new log starts
+    /// are durable; the files go later. Gives each log's start.
+    pub async fn delete_records(
+        &self,
+        wanted: &[(LogId, Offset)],
+    ) -> Vec<Result<Offset, DeleteRecordsError>> {
+        let moved: Vec<_> = {
+            let mut state = self.inner.state.borrow_mut();
+            wanted.iter().map(|(id, before)| state.delete_records(*id, *before)).collect()
+        };
+        let ids = wanted.iter().zip(&moved).filter(|(_, moved)| moved.is_ok()).map(|((id, _), _)| *id);
+        match self.store_log_starts(ids.collect()).await {
+            Ok(()) => moved,
+            Err(error) => {
+                moved.into_iter().map(|moved| moved.and_then(|_| Err(error.clone().into()))).collect()
+            }
+        }
+    }
+
+    /// Makes the log starts of these logs durable where they are not yet.
+    async fn store_log_starts(&self, ids: Vec<LogId>) -> Result<(), StorageError> {
+        let (starts, changes): (Vec<_>, Vec<_>) = {
+            let state = self.inner.state.borrow();
+            let logs = ids.into_iter().filter_map(|id| Some((id, state.logs.get(id)?)));
+            let behind = logs.filter(|(_, log)| log.log_start_durable < log.log_start);
+            behind.map(|(id, log)| ((id, log.log_start), (log.partition(), Some(log.log_start)))).unzip()
+        };
+        #[cfg(any(test, feature = "sim"))]
+        if self.inner.state.borrow().config.planted == Some(super::PlantedBug::DeleteEarly) {
+            return Ok(());
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let stored =
+            self.inner.directory.update_checkpoint(&self.inner.disk, RootCheckpoint::LogStart, changes).await;
+        stored.map_err(file_error)?;
+        let mut state = self.inner.state.borrow_mut();
+        for (id, start) in starts {
+            if let Some(log) = state.logs.get_mut(id) {
+                log.log_start_durable = log.log_start_durable.max(start);
+            }
+        }
+        state.checkpoint_due = true;
+        Ok(())
+    }
+
+    /// Looks at some of the logs that retention has yet to look at. True when there are more.
+    pub(super) async fn retain(&self, now_ms: u64) -> bool {
+        let mut breached = Vec::new();
+        for _ in 0..LOGS_PER_STEP {
+            let Some(id) = self.inner.state.borrow_mut().retention.pop_front() else { break };
+            match self.breach(id).await {
+                Ok(0) => {}
+                Ok(count) => breached.push((id, count)),
+                Err(error) => tracing::warn!(%error, "retention leaves a log for now"),
+            }
+            if breached.len() >= BREACHED_PER_STEP {
+                break;
+            }
+        }
+        let mut cuts = Vec::with_capacity(breached.len());
+        for (id, count) in breached {
+            match self.begin_cut(id, count).await {
+                Ok(cut) => cuts.extend(cut),
+                Err(error) => self.inner.state.borrow_mut().fence(id, error),
+            }
+        }
+        if let Err(error) = self.cut(cuts, now_ms).await {
+            tracing::warn!(%error, "retention deletes nothing for now");
+        }
+        !self.inner.state.borrow().retention.is_empty()
+    }
+
+    /// How many segments of a log may go, loading the timestamps that it takes to know.
+    async fn breach(&self, id: LogId) -> Result<usize, StorageError> {
+        let now = self.inner.state.borrow().retention_now;
+        let mut loaded = None;
+        loop {
+            match self.with(id, |log| log.breach(now)).unwrap_or(Breach::Nothing) {
+                Breach::Nothing => return Ok(0),
+                Breach::Segments(count) => return Ok(count),
+                Breach::NeedsTimestamp(base) if loaded == Some(base) => return Ok(0),
+                Breach::NeedsTimestamp(base) => {
+                    self.load_cold(id, base).await?;
+                    loaded = Some(base);
+                }
+            }
+        }
+    }
+
+    /// Rolls when even the active segment goes, and moves the log start in memory. The file that the log then begins with
+    /// is there, durably, before anything else is done.
+    async fn begin_cut(&self, id: LogId, count: usize) -> Result<Option<Cut>, StorageError> {
+        let first_kept = {
+            let mut state = self.inner.state.borrow_mut();
+            let now = state.retention_now;
+            let state = &mut *state;
+            let Some(log) = state.logs.get_mut(id) else { return Ok(None) };
+            if count == log.segments.len() {
+                log.roll(log.log_end, now);
+                state.finish.push_back(id);
+            }
+            log.segments[count].base
+        };
+        self.open_segment(id, first_kept).await?;
+        let mut state = self.inner.state.borrow_mut();
+        let Some(log) = state.logs.get_mut(id).filter(|log| !log.deleting) else { return Ok(None) };
+        log.advance_log_start(first_kept);
+        let last = log.segments.partition_point(|segment| segment.base < first_kept);
+        let snapshot =
+            log.segments.get(last.wrapping_sub(1)).and_then(|last| last.seal.as_ref()?.snapshot.clone());
+        Ok(Some(Cut {
+            id,
+            partition: log.partition(),
+            directory: log.directory.clone(),
+            first_kept,
+            snapshot,
+        }))
+    }
+
+    /// Carries cuts out once their log starts are durable.
+    async fn cut(&self, cuts: Vec<Cut>, now_ms: u64) -> Result<(), StorageError> {
+        self.store_log_starts(cuts.iter().map(|cut| cut.id).collect()).await?;
+        for cut in cuts {
+            if let Some(bytes) = &cut.snapshot {
+                let path = cut.directory.join(SegmentFile::ProducerSnapshot.name(cut.first_kept));
+                write_file(&self.inner.disk, &path, bytes).await?;
+                self.inner.disk.sync_dir(&cut.directory).await.context("syncing", &cut.directory)?;
+            }
+            let removed = self.inner.state.borrow_mut().remove_front(cut.id, cut.first_kept);
+            self.put_away(&cut, removed, now_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// Renames the files of removed segments, to be unlinked later. Whoever reads them goes on with the open file.
+    async fn put_away(&self, cut: &Cut, removed: Removed, now_ms: u64) -> Result<(), StorageError> {
+        let bytes: u64 = removed.segments.iter().map(|(_, bytes)| bytes).sum();
+        tracing::info!(
+            topic = %cut.partition.topic,
+            partition = cut.partition.partition.0,
+            segments = removed.segments.len(),
+            bytes,
+            log_start = cut.first_kept.0,
+            "retention: segments deleted"
+        );
+        for (base, bytes) in removed.segments {
+            let paths = self.rename_deleted(&cut.directory, base).await?;
+            self.inner.state.borrow_mut().doom(now_ms + removed.delay_ms, Doomed { bytes, paths });
+        }
+        Ok(())
+    }
+
+    /// Renames all files of a segment to `.deleted`. Gives their new names.
+    pub(super) async fn rename_deleted(
+        &self,
+        directory: &Path,
+        base: Offset,
+    ) -> Result<Vec<PathBuf>, StorageError> {
+        let mut paths = Vec::with_capacity(SegmentFile::ALL.len());
+        for kind in SegmentFile::ALL {
+            let path = directory.join(kind.name(base));
+            let target = directory.join(kind.name(base) + DELETED_SUFFIX);
+            match self.inner.disk.rename(&path, &target).await {
+                Ok(()) => paths.push(target),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::io("renaming", &path, error)),
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Unlinks the files of one segment whose delay is over. Gives when to go on.
+    pub(super) async fn unlink(&self, now_ms: u64) -> Option<Duration> {
+        let doomed = {
+            let mut state = self.inner.state.borrow_mut();
+            let ((due, _), _) = state.doomed.first_key_value()?;
+            if *due > now_ms {
+                return Some(Duration::from_millis(*due - now_ms));
+            }
+            state.doomed.pop_first()?.1
+        };
+        for path in &doomed.paths {
+            match self.inner.disk.remove_file(path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "a deleted segment's file stays until the next start");
+                }
+                _ => {}
+            }
+        }
+        tracing::debug!(bytes = doomed.bytes, "files of a deleted segment are gone");
+        Some(UNLINK_PAUSE)
+    }
+}
+
+/// What left a log.
+struct Removed {
+    /// Base and bytes of each segment.
+    segments: Vec<(Offset, u64)>,
+    delay_ms: u64,
+}
+
+impl State {
+    fn delete_records(&mut self, id: LogId, before: Offset) -> Result<Offset, DeleteRecordsError> {
+        let log = self.logs.get_mut(id).filter(|log| !log.deleting).ok_or(DeleteRecordsError::NoSuchLog)?;
+        log.check_fence()?;
+        let high_watermark = log.high_watermark();
+        let to = if before == Offset(-1) { high_watermark } else { before };
+        if to.0 < 0 || to > high_watermark {
+            return Err(DeleteRecordsError::OutOfRange { requested: before, high_watermark });
+        }
+        if log.advance_log_start(to) {
+            self.checkpoint_due = true;
+        }
+        Ok(log.log_start)
+    }
+
+    fn remove_front(&mut self, id: LogId, first_kept: Offset) -> Removed {
+        let Some(log) = self.logs.get_mut(id) else { return Removed { segments: Vec::new(), delay_ms: 0 } };
+        let delay_ms = log.config.retention.file_delete_delay_ms;
+        let removed = log.remove_front(first_kept);
+        let segments = removed.iter().map(|segment| (segment.base, segment.end)).collect();
+        self.forget_segments(&removed);
+        self.release_pins(id);
+        self.checkpoint_due = true;
+        Removed { segments, delay_ms }
+    }
+
+    /// Segments have left their log: what they held is free.
+    pub(super) fn forget_segments(&mut self, removed: &[Segment]) {
+        for segment in removed {
+            self.tail_bytes -= segment.tail.chunk_bytes();
+            self.cold_bytes -= segment.indexes.cold_bytes();
+            self.open_files -= usize::from(matches!(segment.file, FileState::Open(_)));
+        }
+    }
+
+    pub(super) fn doom(&mut self, due_ms: u64, doomed: Doomed) {
+        self.numbers += 1;
+        self.doomed.insert((due_ms, self.numbers), doomed);
+    }
+}
+
+/// Logs looked at in one background step.
+const LOGS_PER_STEP: usize = 256;
+/// Logs cut in one background step: they share one write of the checkpoint.
+const BREACHED_PER_STEP: usize = 32;
+/// Between two unlinks: freeing a large file's blocks keeps the file system's own journal busy.
+const UNLINK_PAUSE: Duration = Duration::from_millis(20);
