@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 pub mod chunk;
+pub mod compaction;
 pub mod directory;
 pub mod disk;
 pub mod epoch_cache;
