@@ -46,6 +46,34 @@ pub(crate) fn await_leaders(connection: &mut Connection, name: &str, partitions:
     })
 }
 
+/// Waits until groups are coordinated: the topic of their offsets made, and all of its partitions loaded.
+///
+/// # Errors
+/// When that does not happen within 30 s.
+pub(crate) fn await_coordinators(connection: &mut Connection) -> Result<(), String> {
+    // So many that every partition has some.
+    let groups: Vec<String> = (0..500).map(|number| format!("nobody-{number}")).collect();
+    let find = json!({ "key_type": 0, "coordinator_keys": [groups[0]] });
+    let describe = json!({ "groups": groups, "include_authorized_operations": false });
+    poll(|| {
+        let found = connection.call("FindCoordinator", 4, &find).answer();
+        if found["coordinators"][0]["error_code"] != 0 {
+            return Err(format!("no coordinator: {found}"));
+        }
+        let answer = connection.call("DescribeGroups", 5, &describe).answer();
+        let groups = answer["groups"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let unready = |code: &Value| COORDINATOR_ERRORS.iter().any(|error| code == error);
+        match groups.iter().find(|group| unready(&group["error_code"])) {
+            None if groups.len() == 500 => Ok(()),
+            None => Err(format!("groups left out: {answer}")),
+            Some(group) => Err(format!("not coordinated: {group}")),
+        }
+    })
+}
+
+/// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
+const COORDINATOR_ERRORS: [i32; 3] = [14, 15, 16];
+
 /// Deletes a topic and waits until it is gone.
 ///
 /// # Errors

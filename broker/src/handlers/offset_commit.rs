@@ -40,7 +40,8 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
             partitions: refused,
         });
     }
-    if !topics.is_empty() || body.topics.is_empty() {
+    // With nothing to commit the group is not asked, and not made, as in Kafka.
+    if !topics.is_empty() {
         let commit = Commit {
             member: Member {
                 group: name(&body.group_id),

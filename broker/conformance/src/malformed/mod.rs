@@ -235,6 +235,7 @@ fn prepare(address: SocketAddr) -> Result<(), String> {
     topics::create(&mut connection, VICTIM, 1, &json!([]))?;
     topics::create(&mut connection, bystander::TOPIC, 1, &json!([]))?;
     topics::create(&mut connection, BOMBS, 1, &large)?;
+    topics::await_coordinators(&mut connection)?;
     // Kafka has no producer ids to give at first.
     let request = json!({ "transactional_id": null, "transaction_timeout_ms": 1_000 });
     let began = Instant::now();
