@@ -80,7 +80,8 @@ impl Gate {
 
     /// A pass if the gate is free.
     pub(super) fn try_enter(&self) -> Option<Pass<'_>> {
-        (!self.taken.replace(true)).then_some(Pass(self))
+        // Lazily: a pass made and dropped in vain would free the gate under whoever holds it.
+        (!self.taken.replace(true)).then(|| Pass(self))
     }
 }
 
@@ -88,5 +89,21 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.0.taken.set(false);
         self.0.freed.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_is_tried_in_vain_stays_shut() {
+        let gate = Gate::default();
+        let held = gate.try_enter();
+        assert!(held.is_some());
+        assert!(gate.try_enter().is_none());
+        assert!(gate.try_enter().is_none(), "the first attempt did not open it");
+        drop(held);
+        assert!(gate.try_enter().is_some());
     }
 }
