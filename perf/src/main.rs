@@ -6,6 +6,7 @@ mod answer;
 mod batch;
 mod compare;
 mod cpu;
+mod device;
 mod error;
 mod fetch;
 mod frames;
@@ -30,6 +31,7 @@ use serde_json::json;
 
 use admin::Admin;
 use compare::{CompareArgs, TableArgs};
+use device::DeviceSpec;
 use error::PerfError;
 use fetch::FetchSpec;
 use paced::PacedSpec;
@@ -58,6 +60,8 @@ enum Command {
     Compare(CompareArgs),
     /// The table of an earlier comparison.
     Table(TableArgs),
+    /// What the disk itself takes for durable writes at a pace, without any broker.
+    Device(DeviceSpec),
     /// A broker that stores nothing, to find the generator's own limit with `produce`.
     Sink {
         /// Port on 127.0.0.1.
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Fetch(args) => run(Workload::Fetch(args.spec), &args.run),
         Command::Compare(args) => compare::run(&args),
         Command::Table(args) => compare::print(&args),
+        Command::Device(spec) => device::run(&spec),
         Command::Sink { port } => sink::serve(port),
     };
     match outcome {

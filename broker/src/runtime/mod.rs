@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slipring_protocol::ids::TimestampMs;
+use slipring_storage::disk::Disk;
 use uuid::Uuid;
 
 use self::timers::TimerWheel;
@@ -152,6 +153,16 @@ pub async fn yield_if_needed() {
         };
     }
     glommio::yield_if_needed().await;
+}
+
+/// Awaits `future`, which waits for `disk`, by sleeping on the disk's ring for up to `limit` before it leaves that to the
+/// driver, whose own sleep and wake-up take several system calls each. Nothing else runs on this shard meanwhile.
+pub async fn wait_at<T>(disk: &Disk, limit: Duration, future: impl Future<Output = T>) -> T {
+    match &current().driver {
+        Driver::Uring(_) => uring::wait_at(disk, limit, future).await,
+        #[cfg(feature = "sim")]
+        Driver::Sim(_) => future.await,
+    }
 }
 
 /// A random number for what need not be secret; the simulation draws it from its seed.

@@ -3,14 +3,16 @@
 
 use std::future::Future;
 use std::os::fd::FromRawFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use futures_lite::future::poll_once;
 use glommio::{GlommioError, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 use slipring_protocol::ids::TimestampMs;
-use slipring_storage::disk::UringDisk;
+use slipring_storage::disk::{Disk, UringDisk};
 
 use super::ticker::Pulse;
 use super::timers::TimerWheel;
@@ -144,6 +146,22 @@ pub fn drive_disk(disk: &UringDisk) {
         }
     })
     .detach();
+}
+
+/// See [`super::wait_at`].
+pub(super) async fn wait_at<T>(disk: &Disk, limit: Duration, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let until = super::now().plus(limit);
+    loop {
+        if let Some(output) = poll_once(&mut future).await {
+            return output;
+        }
+        let left = until.since(super::now());
+        if left.is_zero() || disk.wait(left).is_err() {
+            return future.await;
+        }
+        disk.reap();
+    }
 }
 
 fn process_start() -> std::time::Instant {

@@ -2,6 +2,7 @@
 //! became durable is answered, each connection with one send.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::Offset;
@@ -17,14 +18,21 @@ pub async fn run(shard: Rc<Shard>, index: usize) {
     let store = shard.stores[index].clone();
     // Commits in a row that brought nothing.
     let mut futile = 0;
+    let mut pace = Pace::default();
     while !shard.stopping.get() || (store.has_staged() && futile < FUTILE_MAX) {
         if !store.has_staged() {
             shard.commit_signals[index].wait().await;
             continue;
         }
         let began = runtime::now();
-        let committed = store.commit().await;
-        shard.metrics.commit_seconds.observe(runtime::now().since(began).as_secs_f64());
+        let waiting = shard.produces.borrow().len();
+        let committed = match pace.look(waiting, shard.turns.get()) {
+            Some(limit) => runtime::wait_at(&shard.disk, limit, store.commit()).await,
+            None => store.commit().await,
+        };
+        let took = runtime::now().since(began);
+        pace.took(took, shard.turns.get());
+        shard.metrics.commit_seconds.observe(took.as_secs_f64());
         let brought = !committed.advanced.is_empty() || !committed.failed.is_empty();
         answer(&shard, index, committed);
         shard.end_turn();
@@ -40,6 +48,39 @@ pub async fn run(shard: Rc<Shard>, index: usize) {
     shard.committers_running.set(shard.committers_running.get() - 1);
     shard.quiet.wake_all();
 }
+
+/// Whether to look for the end of a commit without sleeping. A sleep costs a wake-up of the thread and of its processor,
+/// which with few requests under way is as long as the commit itself (perf/NOTES.md); a core that others keep busy serves
+/// them instead.
+#[derive(Debug, Default)]
+struct Pace {
+    /// About the median of what commits took lately: a rare stall of the device must not move it.
+    typical: Duration,
+    /// The shard's turns at the end of the last commit.
+    turns: u64,
+}
+
+impl Pace {
+    /// How long to look while `waiting` produce requests are under way and the shard has had `turns`; `None` to sleep.
+    fn look(&self, waiting: usize, turns: u64) -> Option<Duration> {
+        let quiet = waiting <= LOOK_WAITING_MAX && turns - self.turns <= LOOK_TURNS_MAX;
+        (quiet && self.typical <= LOOK_TYPICAL_MAX).then(|| self.typical * 3 / 2)
+    }
+
+    fn took(&mut self, commit: Duration, turns: u64) {
+        let step = self.typical / 32 + Duration::from_micros(1);
+        self.typical =
+            if commit > self.typical { self.typical + step } else { self.typical.saturating_sub(step) };
+        self.turns = turns;
+    }
+}
+
+/// More produce requests than this keep a core busy without its looking.
+const LOOK_WAITING_MAX: usize = 2;
+/// The end of the last commit, a produce and a fetch or two: more turns since then mean that others need the core.
+const LOOK_TURNS_MAX: u64 = 6;
+/// On slower disks a wake-up is a small part of a commit.
+const LOOK_TYPICAL_MAX: Duration = Duration::from_micros(250);
 
 /// Commits in a row that bring nothing after which a stop no longer waits for what is staged: about a second.
 const FUTILE_MAX: u32 = 500;
@@ -75,10 +116,10 @@ pub fn start_background(shard: &Rc<Shard>, index: usize) {
 }
 
 /// Kafka's `producer.id.expiration.check.interval.ms`, which it does not document.
-const PRODUCER_EXPIRY_PAUSE: std::time::Duration = std::time::Duration::from_secs(600);
+const PRODUCER_EXPIRY_PAUSE: Duration = Duration::from_secs(600);
 /// The first look comes soon after the start, as in Kafka (`LogManager.INITIAL_TASK_DELAY_MS`).
-const RETENTION_DELAY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
-const BACKGROUND_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(100);
+const RETENTION_DELAY_MAX: Duration = Duration::from_secs(30);
+const BACKGROUND_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 fn answer(shard: &Rc<Shard>, store: usize, committed: Committed) {
     shard.committed.wake_all();

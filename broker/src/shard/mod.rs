@@ -96,6 +96,8 @@ pub struct Shard {
     pub commit_signals: Vec<Signal>,
     /// No new work is begun.
     pub stopping: Cell<bool>,
+    /// Turns ended so far: how busy the core is.
+    pub turns: Cell<u64>,
     /// Committers that still run.
     pub committers_running: Cell<usize>,
     /// Background tasks that still run.
@@ -179,6 +181,7 @@ impl Shard {
             read_pool: BufPool::new(READ_POOL_BYTES),
             commit_signals: stores.iter().map(|_| Signal::default()).collect(),
             stopping: Cell::new(false),
+            turns: Cell::new(0),
             committers_running: Cell::new(stores.len()),
             background_running: Cell::new(stores.len()),
             quiet: WaitQueue::default(),
@@ -301,6 +304,7 @@ impl Shard {
     /// core; and sets the committers going on what it staged.
     pub fn end_turn(self: &Rc<Self>) {
         runtime::beat();
+        self.turns.set(self.turns.get() + 1);
         for connection in self.answered.take() {
             connection.flush();
         }

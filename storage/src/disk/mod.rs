@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use slipring_protocol::ids::TimestampMs;
 
@@ -334,6 +335,29 @@ impl Disk {
             disk.forbid_direct_below(directory);
         }
         answer
+    }
+
+    /// Sleeps until the kernel has completed something or `timeout` has passed; [`Disk::reap`] then takes it in. Does nothing
+    /// on a simulated disk.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wait(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Disk::Uring(disk) => disk.wait(timeout),
+            #[cfg(any(test, feature = "sim"))]
+            Disk::Sim(_) => Ok(()),
+        }
+    }
+
+    /// Takes in what the kernel has completed and wakes who waits for it, as the ring's event would a little later. Never
+    /// blocks; does nothing on a simulated disk.
+    pub fn reap(&self) {
+        match self {
+            Disk::Uring(disk) => disk.reap(),
+            #[cfg(any(test, feature = "sim"))]
+            Disk::Sim(_) => {}
+        }
     }
 
     /// Operations issued and not completed, those of dropped futures included.

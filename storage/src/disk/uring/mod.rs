@@ -68,7 +68,7 @@ impl UringDisk {
         self.0.ring.borrow().in_flight()
     }
 
-    /// Waits in the kernel until a completion is there or `timeout` has passed. For `block_on` only.
+    /// Waits in the kernel until a completion is there or `timeout` has passed.
     pub(super) fn wait(&self, timeout: Duration) -> io::Result<()> {
         self.0.ring.borrow_mut().wait(timeout)
     }
