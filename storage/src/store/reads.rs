@@ -108,14 +108,12 @@ impl Store {
 impl State {
     /// Forgets loaded indexes beyond the budget, the longest loaded first, but not `keep`.
     fn evict_cold(&mut self, keep: (LogId, Offset)) {
+        let mut kept = None;
         while self.cold_bytes > self.config.index_cache_bytes {
-            let Some(oldest) = self.cold_loaded.pop_front() else { return };
+            let Some(oldest) = self.cold_loaded.pop_front() else { break };
             if oldest == keep {
-                if self.cold_loaded.is_empty() {
-                    self.cold_loaded.push_back(oldest);
-                    return;
-                }
-                self.cold_loaded.push_back(oldest);
+                // It may be in the queue more than once.
+                kept = Some(oldest);
                 continue;
             }
             let segment = self.logs.get_mut(oldest.0).and_then(|log| log.segment_mut(oldest.1));
@@ -124,6 +122,7 @@ impl State {
                 segment.indexes.unload();
             }
         }
+        self.cold_loaded.extend(kept);
     }
 }
 
