@@ -38,6 +38,8 @@ pub(crate) struct Journal {
     wanted_end: u64,
     /// Commits up to here are durable.
     pub(crate) synced_through: u64,
+    /// A commit of which a direct write may have failed; the one behind it says so.
+    pub(crate) cut_short: Option<u64>,
     /// The first failed write; every log of the directory is fenced by it.
     pub(crate) failed: Option<Arc<StorageError>>,
 }
@@ -79,6 +81,7 @@ impl Journal {
             lap_first_sequence: sequence,
             wanted_end,
             synced_through: sequence - 1,
+            cut_short: None,
             failed: None,
         };
         let oldest = Place { sequence, position: RING_START };
@@ -107,8 +110,9 @@ impl Journal {
     fn superblock(&self, lap: u64, oldest: Place, empty: bool, next_lap: bool) -> PendingSuperblock {
         let first_sequence = if next_lap { self.ring.next_sequence() } else { self.lap_first_sequence };
         let generation = self.generation + 1;
-        // Superblocks are written between commits: all before it are done.
-        let finished = self.ring.next_sequence() - 1;
+        // Superblocks are written between commits: all before it are done, save a last one that was cut short.
+        let last = self.ring.next_sequence() - 1;
+        let finished = if self.cut_short == Some(last) { last.saturating_sub(1) } else { last };
         let superblock =
             Superblock { journal: self.id, generation, lap, first_sequence, oldest, finished, empty };
         PendingSuperblock { superblock, next_lap }

@@ -121,6 +121,9 @@ impl Log {
         if !self.carry {
             return Offer::Nothing;
         }
+        if self.end_due {
+            return self.finish_offer(vec![repeat_end(self.durable)], self.durable, false);
+        }
         let mut parts = Vec::new();
         for segment in self.segments.range(self.first_open()..) {
             let from = segment.blocks.durable();
@@ -149,6 +152,7 @@ impl Log {
     /// The commit takes what was offered.
     pub(crate) fn take(&mut self, planned: &Planned) {
         self.carry = false;
+        self.end_due = false;
         self.order += planned.parts.len() as u64;
         self.touched = true;
         if self.fence.is_some() {
@@ -234,7 +238,8 @@ impl Log {
     }
 }
 
-/// A fragment without bytes: it only says again where the log ends.
+/// A fragment without bytes: it only says again where the log ends. For recovery that is the last word, also on a direct write
+/// that was described before and then failed.
 fn repeat_end(end: Mark) -> Part {
     Part::Fragment {
         segment: end.segment,

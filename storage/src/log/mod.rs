@@ -153,6 +153,8 @@ pub(crate) struct Log {
     pub(crate) deleting: bool,
     /// The next commit repeats everything that only the journal holds.
     pub(crate) carry: bool,
+    /// Fenced, and the journal still promises what failed: before all else the next commit says where the log ends.
+    pub(crate) end_due: bool,
     /// Appends since opening; tells the eviction who is active.
     pub(crate) appends: u64,
     /// Bytes appended since the last commit took some.
@@ -215,6 +217,7 @@ impl Log {
             allocation_queued: false,
             deleting: false,
             carry: false,
+            end_due: false,
             appends: 0,
             uncommitted: 0,
             touched: false,

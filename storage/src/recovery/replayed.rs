@@ -68,6 +68,8 @@ fn sum_up_log(descriptors: impl Iterator<Item = (Descriptor, bool)>) -> LogRepla
                 replay.cut_is_last = true;
                 replay.promise = Some(Promise { segment, position, end });
             }
+            // Without bytes it only says where the log ends: a direct write before it may have failed.
+            Kind::Fragment { length: 0, .. } => replay.promise = Some(Promise { segment, position, end }),
             Kind::Fragment { .. } | Kind::Direct { .. } if sure => {
                 let before = replay.promise.map(|promise| (promise.segment, promise.position));
                 if before.is_none_or(|before| before <= (segment, position)) {

@@ -442,10 +442,15 @@ impl State {
         }
     }
 
-    /// Fences one log and lets the next commit's caller know.
+    /// Fences one log and lets the next commit's caller know. What it had staged goes nowhere, and takes no room any more.
     fn fence(&mut self, id: LogId, cause: StorageError) {
         if let Some(log) = self.logs.get_mut(id).filter(|log| log.fence.is_none()) {
             log.fence(cause);
+            self.staged -= std::mem::take(&mut log.uncommitted);
+            // The last commit may describe a direct write that has just failed.
+            (log.end_due, log.carry) = (true, true);
+            self.carry.push_front(id);
+            self.journal.cut_short = Some(self.journal.ring.next_sequence() - 1);
             self.outcome.failed.push(id);
         }
     }

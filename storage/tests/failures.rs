@@ -1,0 +1,69 @@
+//! What a failing disk leaves, and what goes on beside it.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use slipring_protocol::ids::Offset;
+use slipring_storage::disk::sim::{Fault, FaultRule, OpKind};
+use slipring_storage::disk::{Disk, SimDisk, block_on};
+use slipring_storage::log::LogConfig;
+use slipring_storage::store::StoreConfig;
+use support::{Run, append, batch};
+
+fn small() -> StoreConfig {
+    StoreConfig { journal_bytes: 1 << 20, ..StoreConfig::default() }
+}
+
+/// A large batch goes straight to its segment; when that write fails nothing of it was promised.
+#[test]
+fn a_failed_direct_write_is_no_damage_at_the_next_start() {
+    let sim = SimDisk::new(1);
+    let disk = Disk::Sim(sim.clone());
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let broken = run.create(0, LogConfig::default()).await.unwrap();
+        let other = run.create(1, LogConfig::default()).await.unwrap();
+        let store = run.stores[0].clone();
+        append(&store, broken, &batch(0, 1, 100), 0).unwrap();
+        store.commit().await;
+        sim.plan(FaultRule::every(OpKind::Write, Fault::Errno(libc::ENOSPC)).on("t0-0"));
+        append(&store, broken, &batch(1, 1, 300_000), 0).unwrap();
+        let committed = store.commit().await;
+        assert_eq!(committed.failed, [broken]);
+        sim.clear_faults();
+        for number in 0..5 {
+            append(&store, other, &batch(number, 1, 100), 0).unwrap();
+            store.commit().await;
+        }
+    });
+    let disk = Disk::Sim(sim.reopen_seeded(3));
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let report = run.open(0, LogConfig::default(), 1).await.unwrap();
+        assert!(report.damage.is_none(), "{:?}", report.damage);
+        assert_eq!(report.log_end, Offset(1));
+    });
+}
+
+#[test]
+fn what_a_fenced_log_had_staged_takes_no_room() {
+    let sim = SimDisk::new(1);
+    let disk = Disk::Sim(sim.clone());
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let broken = run.create(0, LogConfig::default()).await.unwrap();
+        let store = run.stores[0].clone();
+        sim.plan(FaultRule::every(OpKind::Write, Fault::Errno(libc::ENOSPC)).on("t0-0"));
+        append(&store, broken, &batch(0, 1, 300_000), 0).unwrap();
+        let commit = store.commit();
+        // Comes while the commit is under way.
+        let more = async {
+            append(&store, broken, &batch(1, 1, 1000), 0).unwrap();
+        };
+        let (committed, ()) = support::workload::both(commit, more).await;
+        assert_eq!(committed.failed, [broken]);
+        store.commit().await;
+        assert_eq!(store.staged_bytes(), 0);
+    });
+}
