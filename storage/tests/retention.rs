@@ -4,13 +4,18 @@
 
 mod support;
 
-use slipring_protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use slipring_protocol::ids::{
+    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
+};
+use slipring_storage::directory::RootCheckpoint;
+use slipring_storage::disk::sim::yield_now;
 use slipring_storage::disk::{BufPool, Disk, SimDisk, block_on};
 use slipring_storage::error::ReadError;
 use slipring_storage::log::LogConfig;
 use slipring_storage::read::{ReadLimit, ReadRange, ReadSlice, read_range};
 use slipring_storage::retention::RetentionConfig;
 use slipring_storage::store::{DeleteRecordsError, StoreConfig};
+use support::workload::both;
 use support::{Run, append, batch, batch_of, root, topic_name};
 
 const SEGMENT: u64 = 20_000;
@@ -166,5 +171,140 @@ fn deleted_records_stay_deleted() {
         store.begin_retention(TimestampMs(0));
         settle(&run, 10).await;
         assert_eq!((start(&run), names(&disk, ".log")), (12, vec![10]));
+    });
+}
+
+/// `work` after so many turns of the other tasks.
+async fn later<T>(turns: usize, work: impl Future<Output = T>) -> T {
+    for _ in 0..turns {
+        yield_now().await;
+    }
+    work.await
+}
+
+/// Retention looks at a log, waits for the disk on behalf of another one, and only then cuts.
+#[test]
+fn what_is_written_between_the_look_and_the_cut_stays() {
+    let retention = RetentionConfig { delete: true, ms: Some(10), ..RetentionConfig::default() };
+    let now = 1_000_100;
+    for turns in 0..40 {
+        let disk = Disk::Sim(SimDisk::new(turns));
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            for topic in 0..3 {
+                let id = run.create(topic, config(retention)).await.unwrap();
+                append(&run.stores[0], id, &batch(0, 1, 10), 0).unwrap();
+            }
+            run.commit_all().await;
+            settle(&run, 0).await;
+            let (store, id) = run.store(2);
+            store.begin_retention(TimestampMs(now));
+            let young = later(turns as usize, async {
+                let young = append(store, id, &batch(now as u64, 1, 10), 0).unwrap();
+                let bounds = store.bounds(id).unwrap();
+                assert!(bounds.log_start <= bounds.high_watermark, "{turns}");
+                young.base_offset
+            });
+            let (_, young) = both(store.background(10), young).await;
+            store.commit().await;
+            settle(&run, 20).await;
+            let bounds = store.bounds(id).unwrap();
+            assert!(bounds.log_start <= young && bounds.high_watermark > young, "{turns}: {bounds:?}");
+            assert_eq!(store.staged_bytes(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_checkpoint_under_way_takes_nothing_back() {
+    for turns in 0..40 {
+        let disk = Disk::Sim(SimDisk::new(turns));
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            let id = run.create(0, config(RetentionConfig::default())).await.unwrap();
+            fill(&run, 0, 12).await;
+            let store = &run.stores[0];
+            let to = async |before| store.delete_records(&[(id, Offset(before))]).await.remove(0).unwrap();
+            to(3).await;
+            // Another core is at the checkpoints: the background has to wait, and DeleteRecords comes meanwhile.
+            let other = TopicPartition { topic: topic_name(1), partition: PartitionIndex(0) };
+            let change = vec![(other, Some(Offset(1)))];
+            let other = run.directory.update_checkpoint(&disk, RootCheckpoint::HighWatermark, change);
+            let ((_, start), _) =
+                both(both(other, later(turns as usize, to(7))), store.background(1_000_000)).await;
+            assert_eq!(start, Offset(7));
+        });
+        let disk = after_crash(&disk);
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            run.open(0, config(RetentionConfig::default()), 1).await.unwrap();
+            assert_eq!(start(&run), 7, "after {turns} turns");
+        });
+    }
+}
+
+/// A log with one record of a producer, which retention then deletes with all else.
+async fn expire_a_producers_record(disk: &Disk, retention: RetentionConfig) -> Result<(), String> {
+    let mut run = Run::start(disk, 1, small()).await?;
+    let id = run.create(0, config(retention)).await.map_err(|error| error.to_string())?;
+    let store = &run.stores[0];
+    append(store, id, &batch_of(0, 1, 10, Some((ProducerId(7), ProducerEpoch(0), Sequence(0)))), 0)
+        .map_err(|error| error.to_string())?;
+    store.commit().await;
+    store.begin_retention(TimestampMs(2_000_000));
+    settle(&run, 10).await;
+    Ok(())
+}
+
+#[test]
+fn producers_outlive_their_records_wherever_the_power_goes() {
+    let retention = RetentionConfig { delete: true, ms: Some(10), ..RetentionConfig::default() };
+    let whole = SimDisk::new(5);
+    let disk = Disk::Sim(whole.clone());
+    block_on(&disk, expire_a_producers_record(&disk, retention)).unwrap();
+    let mut expired = 0;
+    for at in 0..whole.ops() {
+        let sim = SimDisk::new(5);
+        sim.crash_at(at);
+        let disk = Disk::Sim(sim.clone());
+        // Ends with an error when the power goes early.
+        let _ = block_on(&disk, expire_a_producers_record(&disk, retention));
+        let disk = Disk::Sim(sim.reopen_seeded(at));
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            if !names_of_root(&disk).contains(&format!("{}-0", topic_name(0))) {
+                return;
+            }
+            let report = run.open(0, config(retention), 1).await.unwrap();
+            if report.log_end == Offset(1) {
+                expired += usize::from(start(&run) == 1);
+                let (store, id) = run.store(0);
+                let sent = batch_of(0, 1, 10, Some((ProducerId(7), ProducerEpoch(0), Sequence(0))));
+                assert!(append(store, id, &sent, 1).unwrap().duplicate.is_some(), "power cut at {at}");
+            }
+        });
+    }
+    assert!(expired > 2, "some cuts come after the log start moved");
+}
+
+fn names_of_root(disk: &Disk) -> Vec<String> {
+    disk.list(&root()).unwrap().into_iter().map(|entry| entry.name).collect()
+}
+
+#[test]
+fn producers_of_deleted_records_are_known_after_a_clean_stop() {
+    let disk = Disk::Sim(SimDisk::new(6));
+    let sent = batch_of(0, 1, 10, Some((ProducerId(7), ProducerEpoch(0), Sequence(0))));
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let id = run.create(0, config(RetentionConfig::default())).await.unwrap();
+        append(&run.stores[0], id, &sent, 0).unwrap();
+        run.commit_all().await;
+        run.stores[0].delete_records(&[(id, Offset(-1))]).await.remove(0).unwrap();
+        run.close().await.unwrap();
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        run.open(0, config(RetentionConfig::default()), 1).await.unwrap();
+        let (store, id) = run.store(0);
+        assert!(append(store, id, &sent, 1).unwrap().duplicate.is_some());
     });
 }

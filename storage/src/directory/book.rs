@@ -34,17 +34,18 @@ impl OffsetBook {
         disk: &Disk,
         root: &Path,
         checkpoint: RootCheckpoint,
-        changes: Vec<OffsetChange>,
+        changes: impl FnOnce() -> Vec<OffsetChange>,
     ) -> Result<(), FileError> {
         let _turn = Turn::wait(&self.turn).await;
         let path = root.join(checkpoint.file_name());
         let known = self.maps().remove(&checkpoint);
+        // A file that is found may not be durable: its writer may have failed, or been killed, before it was.
+        let mut changed = known.is_none();
         let mut map = match known {
             Some(map) => map,
             None => load_or_empty(disk, &path).await?,
         };
-        let mut changed = false;
-        for (partition, offset) in changes {
+        for (partition, offset) in changes() {
             let before = match offset {
                 Some(offset) => map.insert(partition, offset),
                 None => map.remove(&partition),

@@ -341,6 +341,20 @@ impl DataDirectory {
         checkpoint: RootCheckpoint,
         changes: Vec<OffsetChange>,
     ) -> Result<(), FileError> {
+        self.update_checkpoint_with(disk, checkpoint, || changes).await
+    }
+
+    /// As [`DataDirectory::update_checkpoint`], with changes that are looked up when the caller's turn has come: so nothing
+    /// older replaces what another task wrote meanwhile.
+    ///
+    /// # Errors
+    /// When the disk fails; the old file then still stands.
+    pub async fn update_checkpoint_with(
+        &self,
+        disk: &Disk,
+        checkpoint: RootCheckpoint,
+        changes: impl FnOnce() -> Vec<OffsetChange>,
+    ) -> Result<(), FileError> {
         self.book.update(disk, &self.path, checkpoint, changes).await
     }
 

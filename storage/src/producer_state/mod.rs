@@ -270,7 +270,6 @@ impl ProducerState {
     pub fn on_log_start(&mut self, log_start: Offset) {
         self.txns.settle_below(log_start);
         self.end = self.end.max(log_start);
-        self.snapshot_end = self.snapshot_end.max(log_start);
     }
 
     /// Forgets producers idle for `expiration_ms` (`producer.id.expiration.ms`), save those with an open transaction.

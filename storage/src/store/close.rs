@@ -5,11 +5,12 @@ use futures_util::stream::{self, StreamExt};
 use slipring_protocol::ids::Offset;
 
 use super::logs::file_error;
-use super::{LogId, Store};
+use super::{LogId, State, Store};
 use crate::checkpoint;
-use crate::directory::RootCheckpoint;
+use crate::directory::{OffsetChange, RootCheckpoint};
 use crate::error::{IoContext, StorageError};
 use crate::layout::{self, SegmentFile};
+use crate::log::Log;
 use crate::log::segment::{Cold, FileState, Indexes};
 use crate::producer_state::snapshot;
 use crate::recovery::files::{write_file, write_indexes};
@@ -155,27 +156,12 @@ impl Store {
         }
         drop(writing);
         written?;
-        let (mut points, mut starts, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        for checkpoint in
+            [RootCheckpoint::RecoveryPoint, RootCheckpoint::LogStart, RootCheckpoint::HighWatermark]
         {
-            let state = self.inner.state.borrow();
-            for log in ids.iter().filter_map(|id| state.logs.get(*id)) {
-                let partition = log.partition();
-                marks.push((partition.clone(), Some(log.high_watermark())));
-                if log.fence.is_none() {
-                    points.push((partition.clone(), Some(log.recovery_point)));
-                }
-                // Also where the first file's name tells it: a replay after a crash must know what is gone.
-                starts.push((partition, (log.log_start > Offset(0)).then_some(log.log_start)));
-            }
-        }
-        let changes = [
-            (RootCheckpoint::RecoveryPoint, points),
-            (RootCheckpoint::LogStart, starts),
-            (RootCheckpoint::HighWatermark, marks),
-        ];
-        for (checkpoint, changes) in changes {
-            let updated = self.inner.directory.update_checkpoint(&self.inner.disk, checkpoint, changes).await;
-            updated.map_err(file_error)?;
+            let changes = || self.inner.state.borrow().checkpoint_changes(checkpoint);
+            let (disk, directory) = (&self.inner.disk, &self.inner.directory);
+            directory.update_checkpoint_with(disk, checkpoint, changes).await.map_err(file_error)?;
         }
         Ok(())
     }
@@ -205,6 +191,21 @@ impl Store {
         pending.write(&self.inner.disk, &file).await?;
         self.inner.state.borrow_mut().journal.superblock_written(&pending);
         Ok(())
+    }
+}
+
+impl State {
+    /// What a checkpoint is to say of this store's logs now.
+    fn checkpoint_changes(&self, checkpoint: RootCheckpoint) -> Vec<OffsetChange> {
+        let logs = self.logs.ids().into_iter().filter_map(|id| self.logs.get(id));
+        let change = |log: &Log| match checkpoint {
+            RootCheckpoint::RecoveryPoint => log.fence.is_none().then_some(Some(log.recovery_point)),
+            // Also where the first file's name tells it: a replay after a crash must know what is gone.
+            RootCheckpoint::LogStart => Some((log.log_start > Offset(0)).then_some(log.log_start)),
+            RootCheckpoint::HighWatermark => Some(Some(log.high_watermark())),
+            RootCheckpoint::Cleaner => None,
+        };
+        logs.filter_map(|log| Some((log.partition(), change(log)?))).collect()
     }
 }
 

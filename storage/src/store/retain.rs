@@ -88,22 +88,25 @@ impl Store {
     }
 
     /// Makes the log starts of these logs durable where they are not yet.
-    async fn store_log_starts(&self, ids: Vec<LogId>) -> Result<(), StorageError> {
-        let (starts, changes): (Vec<_>, Vec<_>) = {
-            let state = self.inner.state.borrow();
-            let logs = ids.into_iter().filter_map(|id| Some((id, state.logs.get(id)?)));
-            let behind = logs.filter(|(_, log)| log.log_start_durable < log.log_start);
-            behind.map(|(id, log)| ((id, log.log_start), (log.partition(), Some(log.log_start)))).unzip()
-        };
+    async fn store_log_starts(&self, mut ids: Vec<LogId>) -> Result<(), StorageError> {
+        let is_behind = |id: &LogId| self.with(*id, |log| log.log_start_durable < log.log_start);
+        ids.retain(|id| is_behind(id).unwrap_or(false));
         #[cfg(any(test, feature = "sim"))]
         if self.inner.state.borrow().config.planted == Some(super::PlantedBug::DeleteEarly) {
             return Ok(());
         }
-        if changes.is_empty() {
+        if ids.is_empty() {
             return Ok(());
         }
-        let stored =
-            self.inner.directory.update_checkpoint(&self.inner.disk, RootCheckpoint::LogStart, changes).await;
+        let mut starts = Vec::with_capacity(ids.len());
+        let changes = || {
+            let state = self.inner.state.borrow();
+            starts.extend(ids.iter().filter_map(|id| Some((*id, state.logs.get(*id)?.log_start))));
+            let logs = starts.iter().filter_map(|(id, start)| Some((state.logs.get(*id)?, *start)));
+            logs.map(|(log, start)| (log.partition(), Some(start))).collect()
+        };
+        let (disk, directory) = (&self.inner.disk, &self.inner.directory);
+        let stored = directory.update_checkpoint_with(disk, RootCheckpoint::LogStart, changes).await;
         stored.map_err(file_error)?;
         let mut state = self.inner.state.borrow_mut();
         for (id, start) in starts {
@@ -121,8 +124,8 @@ impl Store {
         for _ in 0..LOGS_PER_STEP {
             let Some(id) = self.inner.state.borrow_mut().retention.pop_front() else { break };
             match self.breach(id).await {
-                Ok(0) => {}
-                Ok(count) => breached.push((id, count)),
+                Ok(true) => breached.push(id),
+                Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "retention leaves a log for now"),
             }
             if breached.len() >= BREACHED_PER_STEP {
@@ -130,8 +133,8 @@ impl Store {
             }
         }
         let mut cuts = Vec::with_capacity(breached.len());
-        for (id, count) in breached {
-            match self.begin_cut(id, count).await {
+        for id in breached {
+            match self.begin_cut(id).await {
                 Ok(cut) => cuts.extend(cut),
                 Err(error) => self.inner.state.borrow_mut().fence(id, error),
             }
@@ -142,15 +145,15 @@ impl Store {
         !self.inner.state.borrow().retention.is_empty()
     }
 
-    /// How many segments of a log may go, loading the timestamps that it takes to know.
-    async fn breach(&self, id: LogId) -> Result<usize, StorageError> {
+    /// Whether segments of a log may go, loading the timestamps that it takes to know.
+    async fn breach(&self, id: LogId) -> Result<bool, StorageError> {
         let now = self.inner.state.borrow().retention_now;
         let mut loaded = None;
         loop {
             match self.with(id, |log| log.breach(now)).unwrap_or(Breach::Nothing) {
-                Breach::Nothing => return Ok(0),
-                Breach::Segments(count) => return Ok(count),
-                Breach::NeedsTimestamp(base) if loaded == Some(base) => return Ok(0),
+                Breach::Nothing => return Ok(false),
+                Breach::Segments(_) => return Ok(true),
+                Breach::NeedsTimestamp(base) if loaded == Some(base) => return Ok(false),
                 Breach::NeedsTimestamp(base) => {
                     self.load_cold(id, base).await?;
                     loaded = Some(base);
@@ -161,12 +164,14 @@ impl Store {
 
     /// Rolls when even the active segment goes, and moves the log start in memory. The file that the log then begins with
     /// is there, durably, before anything else is done.
-    async fn begin_cut(&self, id: LogId, count: usize) -> Result<Option<Cut>, StorageError> {
+    async fn begin_cut(&self, id: LogId) -> Result<Option<Cut>, StorageError> {
         let first_kept = {
             let mut state = self.inner.state.borrow_mut();
             let now = state.retention_now;
             let state = &mut *state;
             let Some(log) = state.logs.get_mut(id) else { return Ok(None) };
+            // Judged again: since the look at it the log may have grown, and what is new must stay.
+            let Breach::Segments(count) = log.breach(now) else { return Ok(None) };
             if count == log.segments.len() {
                 log.roll(log.log_end, now);
                 state.finish.push_back(id);
@@ -189,15 +194,18 @@ impl Store {
         }))
     }
 
-    /// Carries cuts out once their log starts are durable.
+    /// Carries cuts out once their log starts are durable, and before those the producer state, which the next opening may
+    /// then find nowhere else.
     async fn cut(&self, cuts: Vec<Cut>, now_ms: u64) -> Result<(), StorageError> {
-        self.store_log_starts(cuts.iter().map(|cut| cut.id).collect()).await?;
-        for cut in cuts {
+        for cut in &cuts {
             if let Some(bytes) = &cut.snapshot {
                 let path = cut.directory.join(SegmentFile::ProducerSnapshot.name(cut.first_kept));
                 write_file(&self.inner.disk, &path, bytes).await?;
                 self.inner.disk.sync_dir(&cut.directory).await.context("syncing", &cut.directory)?;
             }
+        }
+        self.store_log_starts(cuts.iter().map(|cut| cut.id).collect()).await?;
+        for cut in cuts {
             let removed = self.inner.state.borrow_mut().remove_front(cut.id, cut.first_kept);
             self.put_away(&cut, removed, now_ms).await?;
         }
