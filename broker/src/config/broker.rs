@@ -11,6 +11,7 @@ use slipring_protocol::ids::BrokerId;
 
 use super::checks;
 use super::error::{ConfigError, Warning};
+use super::internal_topic::InternalTopic;
 use super::listeners::{Listener, Listeners, unusable};
 use super::load::{self, Overrides};
 use super::topic::{TopicOverrides, TopicSettings};
@@ -33,8 +34,10 @@ pub struct BrokerConfig {
     pub fetch: FetchConfig,
     /// How topics come and go.
     pub topics: TopicsConfig,
-    /// Groups and the topic that keeps them.
-    pub groups: GroupsConfig,
+    /// What the group coordinator decides by.
+    pub groups: GroupConfig,
+    /// What the broker's own topics are made with.
+    pub internal_topics: Vec<InternalTopic>,
     /// What is in force for a topic without configs of its own.
     pub topic_defaults: TopicSettings,
     /// How often logs are looked at for what retention may delete.
@@ -95,19 +98,6 @@ pub struct TopicsConfig {
     pub replication_factor: i32,
     /// Whether they may be deleted.
     pub deletion_enabled: bool,
-}
-
-/// Groups and the topic that keeps them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupsConfig {
-    /// What the coordinator decides by.
-    pub machine: GroupConfig,
-    /// Partitions of `__consumer_offsets` when it is created.
-    pub topic_partitions: i32,
-    /// Its replicas; `None` when nobody set it: as many as Kafka's default where there are so many brokers.
-    pub topic_replication_factor: Option<i16>,
-    /// Size of its segments.
-    pub topic_segment_bytes: i32,
 }
 
 impl BrokerConfig {
@@ -179,7 +169,8 @@ impl BrokerConfig {
                 replication_factor: values.int("default.replication.factor"),
                 deletion_enabled: values.boolean("delete.topic.enable"),
             },
-            groups: GroupsConfig::from_values(&values),
+            groups: groups_from_values(&values),
+            internal_topics: InternalTopic::all(&values),
             topic_defaults,
             retention_check_interval: millis(values.integer("log.retention.check.interval.ms")),
             producer_id_expiration_ms: values.integer("producer.id.expiration.ms"),
@@ -199,23 +190,15 @@ impl BrokerConfig {
     }
 }
 
-impl GroupsConfig {
-    fn from_values(values: &Values) -> Self {
-        let factor = i16::try_from(values.int("offsets.topic.replication.factor")).unwrap_or(i16::MAX);
-        Self {
-            machine: GroupConfig {
-                initial_rebalance_delay_ms: positive(values.int("group.initial.rebalance.delay.ms")),
-                session_timeout_ms_min: values.int("group.min.session.timeout.ms"),
-                session_timeout_ms_max: values.int("group.max.session.timeout.ms"),
-                members_max: size(values.int("group.max.size")),
-                offset_metadata_max: positive(values.int("offset.metadata.max.bytes")) as usize,
-                offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
-                expiry_interval_ms: bytes(values.integer("offsets.retention.check.interval.ms")),
-            },
-            topic_partitions: values.int("offsets.topic.num.partitions"),
-            topic_replication_factor: values.is_set("offsets.topic.replication.factor").then_some(factor),
-            topic_segment_bytes: values.int("offsets.topic.segment.bytes"),
-        }
+fn groups_from_values(values: &Values) -> GroupConfig {
+    GroupConfig {
+        initial_rebalance_delay_ms: positive(values.int("group.initial.rebalance.delay.ms")),
+        session_timeout_ms_min: values.int("group.min.session.timeout.ms"),
+        session_timeout_ms_max: values.int("group.max.session.timeout.ms"),
+        members_max: size(values.int("group.max.size")),
+        offset_metadata_max: positive(values.int("offset.metadata.max.bytes")) as usize,
+        offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
+        expiry_interval_ms: bytes(values.integer("offsets.retention.check.interval.ms")),
     }
 }
 

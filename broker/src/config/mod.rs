@@ -7,6 +7,7 @@ mod checks;
 pub mod describe;
 pub mod docs;
 pub mod error;
+pub mod internal_topic;
 pub mod key;
 pub mod listeners;
 mod load;
@@ -19,5 +20,6 @@ pub mod values;
 
 pub use broker::BrokerConfig;
 pub use error::{ConfigError, Warning};
+pub use internal_topic::InternalTopic;
 pub use load::Overrides;
 pub use topic::{Durability, TopicOverrides, TopicSettings};

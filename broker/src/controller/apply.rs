@@ -13,6 +13,7 @@ use slipring_storage::retention::RetentionConfig;
 use slipring_storage::store::{LogId, NewLog};
 
 use super::view::{ClusterView, PartitionHome, ViewChange};
+use crate::config::internal_topic::OFFSETS_TOPIC;
 use crate::config::{Durability, TopicSettings};
 use crate::coordinator;
 use crate::partition::Partition;
@@ -49,7 +50,7 @@ pub async fn apply(shard: &Rc<Shard>, view: Arc<ClusterView>, change: &ViewChang
 
 /// Groups are loaded where their partitions were opened, and forget topics that are gone.
 fn serve_groups(shard: &Rc<Shard>, change: &ViewChange) {
-    let of_groups = |home: &&PartitionHome| &*home.topic.name == coordinator::OFFSETS_TOPIC;
+    let of_groups = |home: &&PartitionHome| &*home.topic.name == OFFSETS_TOPIC;
     for home in change.opened.iter().filter(of_groups).filter(|home| home.owner == shard.id) {
         if shard.partitions.borrow().get(home.id).is_some() {
             coordinator::open(shard, home.id);

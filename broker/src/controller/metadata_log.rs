@@ -6,23 +6,21 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use slipring_protocol::batch::{
-    BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, Batches, ControlRecord, LeaderChange, Records,
+    BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, ControlRecord, LeaderChange, Records,
 };
 use slipring_protocol::ids::{BrokerId, LeaderEpoch, Offset};
 use slipring_protocol::metadata_records::{MetadataRecord, MetadataRecordError};
-use slipring_storage::error::{AppendError, ReadError, StorageError};
+use slipring_storage::error::{AppendError, StorageError};
 use slipring_storage::log::Append;
 use slipring_storage::producer_state::Origin;
-use slipring_storage::read::{ReadLimit, ReadRange, ReadSlice, read_range};
 use slipring_storage::store::{LogId, Store};
 
+use crate::partition::replay::{ReplayError, read_all};
 use crate::runtime;
 use crate::shard::Shard;
 
 /// Name of the metadata topic.
 pub const TOPIC: &str = "__cluster_metadata";
-/// Bytes read at a time at start.
-const READ_BYTES: usize = 1 << 20;
 /// Records of one batch, as in Kafka (`KafkaRaftClient.MAX_BATCH_SIZE_BYTES` bounds it in bytes).
 const RECORDS_PER_BATCH_MAX: usize = 1_000;
 
@@ -44,13 +42,8 @@ pub enum MetadataLogError {
     #[error("the metadata log refused a record: {0}")]
     Append(#[from] AppendError),
     /// The log could not be read.
-    #[error("the metadata log can't be read at offset {offset}: {error}")]
-    Read {
-        /// Where.
-        offset: Offset,
-        /// Why.
-        error: ReadError,
-    },
+    #[error("the metadata log can't be read: {0}")]
+    Read(#[from] ReplayError),
     /// A record makes no sense.
     #[error("the metadata log holds a record that can't be read at offset {offset}: {error}")]
     Record {
@@ -59,9 +52,6 @@ pub enum MetadataLogError {
         /// Why.
         error: MetadataRecordError,
     },
-    /// A batch makes no sense.
-    #[error("the metadata log holds a batch that can't be read at offset {0}")]
-    Batch(Offset),
     /// The epoch could not be kept.
     #[error("quorum-state can't be kept: {0}")]
     State(io::Error),
@@ -185,34 +175,7 @@ pub async fn replay(
     log: LogId,
     mut replay: impl FnMut(Offset, LeaderEpoch, MetadataRecord),
 ) -> Result<(), MetadataLogError> {
-    let bounds = store.bounds(log)?;
-    let mut offset = bounds.log_start;
-    while offset < bounds.log_end {
-        let range =
-            ReadRange { start: offset, bytes_max: READ_BYTES, min_one_batch: true, upto: ReadLimit::LogEnd };
-        let plan =
-            store.plan_read(log, range).await.map_err(|error| MetadataLogError::Read { offset, error })?;
-        let before = offset;
-        for slice in plan.slices {
-            let slices = match slice {
-                ReadSlice::Memory(slice) => vec![slice],
-                ReadSlice::File(range) => read_range(&shard.disk, &shard.read_pool, &range).await?.slices,
-            };
-            // A batch may go on in the next slice.
-            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
-            for batch in Batches::new(&bytes) {
-                let batch = batch.map_err(|_| MetadataLogError::Batch(offset))?;
-                if batch.header.last_offset() >= offset {
-                    replay_batch(&batch.header, batch.bytes, &mut replay)?;
-                    offset = batch.header.last_offset().plus(1);
-                }
-            }
-        }
-        if offset == before {
-            return Err(MetadataLogError::Batch(offset));
-        }
-    }
-    Ok(())
+    read_all(shard, store, log, |header, bytes| replay_batch(header, bytes, &mut replay)).await
 }
 
 fn replay_batch(
@@ -224,7 +187,7 @@ fn replay_batch(
         return Ok(());
     }
     for record in Records::new(&bytes[BATCH_HEADER_SIZE..], header.record_count) {
-        let record = record.map_err(|_| MetadataLogError::Batch(header.base_offset))?;
+        let record = record.map_err(|_| ReplayError::Batch(header.base_offset))?;
         let offset = header.base_offset.plus(i64::from(record.offset_delta));
         let record = MetadataRecord::decode(record.value.unwrap_or_default())
             .map_err(|error| MetadataLogError::Record { offset, error })?;

@@ -12,11 +12,12 @@ use slipring_protocol::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Topi
 
 use super::placement::Placement;
 use crate::config::BrokerConfig;
+use crate::config::internal_topic::{OFFSETS_TOPIC, SHARES_TOPIC, TRANSACTIONS_TOPIC};
 use crate::config::topic::{TopicOverrides, TopicSettings};
 use crate::runtime::mailbox::ShardId;
 
 /// Topics that only the broker itself writes.
-const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, SHARES_TOPIC];
 
 /// Whether a topic of this name is one that only the broker itself writes.
 #[must_use]

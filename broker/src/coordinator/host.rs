@@ -36,6 +36,8 @@ pub(super) struct Host {
     staged: RefCell<VecDeque<(Offset, WriteId)>>,
     waiting: RefCell<BTreeMap<RequestId, Waiting>>,
     requests: Cell<u64>,
+    /// Topics that were deleted while the groups were loaded.
+    forgotten: RefCell<Vec<Arc<str>>>,
     /// Something for the task to look at.
     wake: Signal,
 }
@@ -90,6 +92,7 @@ impl Host {
             staged: RefCell::default(),
             waiting: RefCell::default(),
             requests: Cell::new(0),
+            forgotten: RefCell::default(),
             wake: Signal::default(),
         })
     }
@@ -110,7 +113,7 @@ impl Host {
             return false;
         };
         let began = runtime::now();
-        let mut coordinator = Coordinator::new(shard.config.groups.machine);
+        let mut coordinator = Coordinator::new(shard.config.groups);
         match load::read_all(shard, &store, log, |record| coordinator.replay(record)).await {
             Ok(records) if matches!(&*self.state.borrow(), State::Loading) => {
                 let (groups, offsets) = coordinator.counts();
@@ -129,6 +132,10 @@ impl Host {
         }
         *self.state.borrow_mut() = State::Serving(Box::new(coordinator));
         self.turn(shard, |coordinator, now, log, out| coordinator.loaded(now, log, out));
+        let forgotten = self.forgotten.take();
+        if !forgotten.is_empty() {
+            self.forget_topics(shard, &forgotten);
+        }
         true
     }
 
@@ -203,6 +210,9 @@ impl Host {
 
     /// The offsets in these topics are deleted; nobody waits for it.
     pub(super) fn forget_topics(&self, shard: &Rc<Shard>, topics: &[Arc<str>]) {
+        if matches!(&*self.state.borrow(), State::Loading) {
+            return self.forgotten.borrow_mut().extend_from_slice(topics);
+        }
         let id = RequestId(self.requests.get());
         self.requests.set(id.0 + 1);
         let command = Command::DeleteTopics(topics.to_vec());

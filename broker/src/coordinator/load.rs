@@ -3,31 +3,20 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use slipring_protocol::batch::{BatchHeader, Batches, Records, record_area};
+use slipring_protocol::batch::{BatchHeader, Records, record_area};
 use slipring_protocol::group_records::{GroupRecord, GroupRecordError};
 use slipring_protocol::ids::Offset;
-use slipring_storage::error::{ReadError, StorageError};
-use slipring_storage::read::{ReadLimit, ReadRange, ReadSlice, read_range};
 use slipring_storage::store::{LogId, Store};
 
-use crate::runtime;
+use crate::partition::replay::{self, ReplayError};
 use crate::shard::Shard;
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 1 << 20;
 
 /// Why groups can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
-    /// The log is not there or fenced.
+    /// The log can't be read.
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// It could not be read.
-    #[error("offset {0} can't be read: {1}")]
-    Read(Offset, ReadError),
-    /// A batch makes no sense.
-    #[error("the batch at offset {0} can't be read")]
-    Batch(Offset),
+    Log(#[from] ReplayError),
     /// A record makes no sense.
     #[error("the record at offset {0} can't be read: {1}")]
     Record(Offset, GroupRecordError),
@@ -40,33 +29,12 @@ pub(super) async fn read_all(
     log: LogId,
     mut replay: impl FnMut(GroupRecord),
 ) -> Result<u64, LoadError> {
-    let bounds = store.bounds(log)?;
-    let (mut offset, mut count) = (bounds.log_start, 0);
-    while offset < bounds.log_end {
-        let range =
-            ReadRange { start: offset, bytes_max: READ_BYTES, min_one_batch: true, upto: ReadLimit::LogEnd };
-        let plan = store.plan_read(log, range).await.map_err(|error| LoadError::Read(offset, error))?;
-        let before = offset;
-        for slice in plan.slices {
-            let slices = match slice {
-                ReadSlice::Memory(slice) => vec![slice],
-                ReadSlice::File(range) => read_range(&shard.disk, &shard.read_pool, &range).await?.slices,
-            };
-            // A batch may go on in the next slice.
-            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
-            for batch in Batches::new(&bytes) {
-                let batch = batch.map_err(|_| LoadError::Batch(offset))?;
-                if batch.header.last_offset() >= offset {
-                    count += read_batch(&batch.header, batch.bytes, &mut replay)?;
-                    offset = batch.header.last_offset().plus(1);
-                }
-            }
-            runtime::yield_if_needed().await;
-        }
-        if offset == before {
-            return Err(LoadError::Batch(offset));
-        }
-    }
+    let mut count = 0;
+    replay::read_all(shard, store, log, |header, bytes| {
+        count += read_batch(header, bytes, &mut replay)?;
+        Ok::<_, LoadError>(())
+    })
+    .await?;
     Ok(count)
 }
 
@@ -79,7 +47,7 @@ fn read_batch(
     if header.is_control() || header.is_transactional() {
         return Ok(0);
     }
-    let malformed = || LoadError::Batch(header.base_offset);
+    let malformed = || ReplayError::Batch(header.base_offset);
     let area = record_area(bytes, AREA_BYTES_MAX).map_err(|_| malformed())?;
     let mut count = 0;
     for record in Records::new(&area, header.record_count) {

@@ -14,14 +14,12 @@ use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{PartitionIndex, TopicIdPartition};
 
 use self::host::Host;
+use crate::config::internal_topic::OFFSETS_TOPIC;
 use crate::runtime;
 use crate::runtime::mailbox::ShardId;
 use crate::runtime::timers::TICK;
 use crate::shard::Shard;
 use crate::shard::message::{ShardReply, ShardRequest};
-
-/// Name of the topic that keeps groups and offsets.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// The machines of one core, by partition.
 #[derive(Default)]

@@ -47,41 +47,31 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
     request.respond(&CreateTopicsResponse::default().with_topics(topics.collect()))
 }
 
-/// Creates topics for clients that asked for their metadata, with the broker's defaults. Who asked looks them up after.
+/// Creates topics that somebody needs and nobody described. Who needs them looks them up after.
 pub async fn create_automatically(shard: &Rc<Shard>, names: Vec<Arc<str>>) {
-    let topics = names.iter().map(|name| NewTopic {
-        name: name.to_string(),
-        id: TopicId(runtime::random_id()),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-        config_error: None,
-    });
-    create(shard, topics.collect()).await;
+    create(shard, names.iter().map(|name| undescribed(shard, name)).collect()).await;
 }
 
-/// Creates a topic that the broker itself needs.
-pub async fn create_internal(
-    shard: &Rc<Shard>,
-    name: &str,
-    partitions: i32,
-    replication_factor: i16,
-    configs: &[(&str, String)],
-) {
+/// A topic of the broker's own as it must be, whoever asks for it first; any other with the broker's defaults.
+fn undescribed(shard: &Shard, name: &str) -> NewTopic {
+    let own = shard.config.internal_topics.iter().find(|own| own.name == name);
     let config =
         |(name, value): &(&str, String)| TopicConfig { name: (*name).to_owned(), value: Some(value.clone()) };
-    let topic = NewTopic {
+    let brokers = shard.view().brokers().filter(|broker| !broker.fenced).count();
+    let replicas = i16::try_from(brokers.clamp(1, OWN_REPLICAS)).expect("at most three");
+    NewTopic {
         name: name.to_owned(),
         id: TopicId(runtime::random_id()),
-        partitions,
-        replication_factor,
+        partitions: own.map_or(-1, |own| own.partitions),
+        replication_factor: own.map_or(-1, |own| own.replication_factor.unwrap_or(replicas)),
         assignments: Vec::new(),
-        configs: configs.iter().map(config).collect(),
+        configs: own.into_iter().flat_map(|own| &own.configs).map(config).collect(),
         config_error: None,
-    };
-    create(shard, vec![topic]).await;
+    }
 }
+
+/// Kafka's default replication factor of the broker's own topics.
+const OWN_REPLICAS: usize = 3;
 
 async fn create(shard: &Rc<Shard>, topics: Vec<NewTopic>) {
     let command = CreateTopics {

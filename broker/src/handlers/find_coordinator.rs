@@ -12,8 +12,9 @@ use kafka_protocol::protocol::StrBytes;
 use slipring_protocol::error_code::ErrorCode;
 
 use super::create_topics;
+use crate::config::internal_topic::OFFSETS_TOPIC;
 use crate::controller::view::{BrokerView, ClusterView};
-use crate::coordinator::{OFFSETS_TOPIC, partition_for};
+use crate::coordinator::partition_for;
 use crate::net::connection::Closed;
 use crate::router::Request;
 use crate::runtime::conn::Piece;
@@ -52,20 +53,9 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
 
 /// Makes the topic of groups and offsets if it is not there. Failures show in the look-up.
 async fn create_offsets_topic(shard: &Rc<Shard>) {
-    let view = shard.view();
-    if view.topic(OFFSETS_TOPIC).is_some() {
-        return;
+    if shard.view().topic(OFFSETS_TOPIC).is_none() {
+        create_topics::create_automatically(shard, vec![OFFSETS_TOPIC.into()]).await;
     }
-    let groups = shard.config.groups;
-    let brokers = view.brokers().filter(|broker| !broker.fenced).count();
-    let clamped = i16::try_from(brokers.clamp(1, REPLICAS_DEFAULT)).expect("at most three");
-    let configs = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("segment.bytes", groups.topic_segment_bytes.to_string()),
-    ];
-    let replicas = groups.topic_replication_factor.unwrap_or(clamped);
-    create_topics::create_internal(shard, OFFSETS_TOPIC, groups.topic_partitions, replicas, &configs).await;
 }
 
 fn find(view: &Arc<ClusterView>, key_type: i8, key: &StrBytes) -> Coordinator {
@@ -96,6 +86,3 @@ fn leader<'a>(view: &'a Arc<ClusterView>, group: &str) -> Option<&'a BrokerView>
     let partition = topic.partition(partition_for(group, topic.partitions.len()))?;
     view.brokers().find(|broker| broker.id == partition.leader && !broker.fenced)
 }
-
-/// Kafka's default of `offsets.topic.replication.factor`.
-const REPLICAS_DEFAULT: usize = 3;

@@ -38,9 +38,7 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         answers
             .push(OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(answer));
     }
-    if topics.is_empty() && !body.topics.is_empty() {
-        return request.respond(&OffsetDeleteResponse::default().with_topics(answers));
-    }
+    // Asked also with nothing to delete: the answer of a group that is not there counts more than those of topics.
     let delete = DeleteOffsets { group: name(&body.group_id), topics };
     match coordinator::ask(request.shard, &body.group_id, Command::DeleteOffsets(delete)).await {
         Reply::DeleteOffsets(Ok(outcomes)) => {

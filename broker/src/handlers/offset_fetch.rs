@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use slipring_machine::group::{Command, Fetch, FetchedTopic, Reply};
 use slipring_protocol::error_code::ErrorCode;
+use slipring_protocol::group_records::CommittedOffset;
 use slipring_protocol::ids::TopicId;
 use slipring_protocol::offsets::{
     OffsetFetchGroup, OffsetFetchGroupResponse, OffsetFetchPartition, OffsetFetchRequest,
@@ -72,7 +73,7 @@ async fn fetch(request: &Request<'_>, group: &OffsetFetchGroup, version: i16) ->
         }
         Reply::Fetch(Ok(found)) => {
             for ((place, ..), topic) in known.iter().zip(found) {
-                topics[*place].partitions = partitions(topic);
+                topics[*place].partitions = partitions(topic, topics[*place].topic_id);
             }
             ErrorCode::None
         }
@@ -99,11 +100,15 @@ fn whole(view: &Arc<ClusterView>, topic: FetchedTopic, version: i16) -> Option<O
     } else {
         (text(&topic.name), TopicId::NONE)
     };
-    Some(OffsetFetchTopicResponse { name, topic_id, partitions: partitions(topic) })
+    Some(OffsetFetchTopicResponse { name, topic_id, partitions: partitions(topic, TopicId::NONE) })
 }
 
-fn partitions(topic: FetchedTopic) -> Vec<OffsetFetchPartition> {
-    let answer = |(index, committed): (_, Option<_>)| match committed {
+/// What was committed under another id than the one asked for was committed in an earlier topic of the name
+/// (`OffsetMetadataManager.isMismatchedTopicId`).
+fn partitions(topic: FetchedTopic, asked: TopicId) -> Vec<OffsetFetchPartition> {
+    let is_asked =
+        |committed: &CommittedOffset| [asked, TopicId::NONE].contains(&committed.topic_id) || asked.is_none();
+    let answer = |(index, committed): (_, Option<_>)| match committed.filter(is_asked) {
         None => OffsetFetchPartition::without(index, ErrorCode::None),
         Some(committed) => OffsetFetchPartition::committed(index, committed),
     };

@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod offsets;
 pub mod produce;
 pub mod records;
+pub mod replay;
 pub mod table;
 
 use std::cell::Cell;

@@ -1,10 +1,13 @@
 //! Consumer groups on the wire: what a client's library does, and what is left after kill -9.
 
+use std::fs;
+
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
@@ -54,25 +57,39 @@ fn try_join(client: &mut Client, member_id: &StrBytes) -> std::io::Result<JoinGr
 }
 
 fn commit(client: &mut Client, member_id: &StrBytes, offset: i64) -> i16 {
+    commit_as(client, member_id, 1, offset)
+}
+
+fn commit_from_outside(client: &mut Client, offset: i64) -> i16 {
+    commit_as(client, &StrBytes::default(), -1, offset)
+}
+
+fn commit_as(client: &mut Client, member_id: &StrBytes, generation: i32, offset: i64) -> i16 {
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
     let topic = OffsetCommitRequestTopic::default()
         .with_name(TopicName(text("t")))
         .with_partitions(vec![partition.with_committed_metadata(Some(text("note")))]);
     let request = OffsetCommitRequest::default()
         .with_group_id(group())
-        .with_generation_id_or_member_epoch(1)
+        .with_generation_id_or_member_epoch(generation)
         .with_member_id(member_id.clone())
         .with_topics(vec![topic]);
     client.call(9, &request).unwrap().topics[0].partitions[0].error_code
 }
 
 fn committed(client: &mut Client) -> i64 {
+    let answer = fetch(client, &group());
+    assert_eq!(answer.error_code, ErrorCode::None.code());
+    answer.topics[0].partitions[0].committed_offset
+}
+
+fn fetch(client: &mut Client, group: &GroupId) -> OffsetFetchResponseGroup {
     let topic =
         OffsetFetchRequestTopics::default().with_name(TopicName(text("t"))).with_partition_indexes(vec![0]);
-    let asked = OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(Some(vec![topic]));
-    let answer = client.call(9, &OffsetFetchRequest::default().with_groups(vec![asked])).unwrap();
-    assert_eq!(answer.groups[0].error_code, ErrorCode::None.code());
-    answer.groups[0].topics[0].partitions[0].committed_offset
+    let asked =
+        OffsetFetchRequestGroup::default().with_group_id(group.clone()).with_topics(Some(vec![topic]));
+    let mut answer = client.call(9, &OffsetFetchRequest::default().with_groups(vec![asked])).unwrap();
+    answer.groups.remove(0)
 }
 
 #[test]
@@ -124,6 +141,37 @@ fn a_group_and_its_offsets_outlive_kill_9() {
     let described = client.call(5, &DescribeGroupsRequest::default().with_groups(vec![group()])).unwrap();
     assert_eq!(described.groups[0].group_state.as_str(), "Stable");
     assert_eq!(described.groups[0].members[0].member_id, member_id);
+}
+
+/// A consumer that is told of no offset begins anew, or at the end: nothing is better than a part.
+#[test]
+fn damaged_offsets_are_not_served_in_part() {
+    let dir = TempDir::new();
+    let data = dir.path().join("data");
+    let start = || Launch::new(dir.path()).data(&data).args(&["--cores", "1"]).start();
+    let mut broker = start();
+    let mut client = connect(broker.client);
+    create_topic(&mut client, "t", 1);
+    find_coordinator(&mut client);
+    for offset in 0..3 {
+        assert_eq!(commit_from_outside(&mut client, offset), 0);
+    }
+    assert!(broker.stop().0.success());
+    // The partition of the group "g".
+    let log = data.join("__consumer_offsets-3/00000000000000000000.log");
+    let mut bytes = fs::read(&log).unwrap();
+    let notes: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"note")).collect();
+    assert_eq!(notes.len(), 3);
+    bytes[notes[1]] ^= 1;
+    fs::write(&log, bytes).unwrap();
+
+    let broker = start();
+    let mut client = connect(broker.client);
+    find_coordinator(&mut client);
+    assert_eq!(fetch(&mut client, &group()).error_code, ErrorCode::NotCoordinator.code());
+    assert_eq!(commit_from_outside(&mut client, 4), ErrorCode::NotCoordinator.code());
+    assert_eq!(fetch(&mut client, &GroupId(text("another"))).error_code, ErrorCode::None.code());
+    assert!(broker.process.log().contains("groups can't be loaded"));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn show(value: Option<&Value>) -> String {
 }
 
 /// Fields that name an item of a list, the first one counts.
-const IDENTITIES: [&str; 9] = [
+const IDENTITIES: [&str; 10] = [
     "api_key",
     "name",
     "topic",
@@ -109,6 +109,7 @@ const IDENTITIES: [&str; 9] = [
     "index",
     "resource_name",
     "broker_id",
+    "group_id",
 ];
 
 const SHOWN_CHARS_MAX: usize = 160;

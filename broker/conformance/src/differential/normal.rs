@@ -13,13 +13,20 @@ pub(crate) struct Normaliser {
     topic_ids: Vec<(String, String)>,
     session_ids: Vec<i64>,
     producer_ids: Vec<i64>,
+    member_ids: Vec<String>,
     /// Texts that stand for the broker's own place, and their stand-ins.
     own: Vec<(String, &'static str)>,
 }
 
 impl Normaliser {
     pub(crate) const fn new() -> Self {
-        Self { topic_ids: Vec::new(), session_ids: Vec::new(), producer_ids: Vec::new(), own: Vec::new() }
+        Self {
+            topic_ids: Vec::new(),
+            session_ids: Vec::new(),
+            producer_ids: Vec::new(),
+            member_ids: Vec::new(),
+            own: Vec::new(),
+        }
     }
 
     /// Learns where the broker is: its port (the next one is the referee's controller) and, once, its directory.
@@ -98,6 +105,10 @@ impl Normaliser {
                 let id = value.as_i64().filter(|id| is_given_out(*id))?;
                 Some(numbered("producer id", &mut self.producer_ids, id))
             }
+            "member_id" | "leader" => {
+                let id = value.as_str().filter(|id| is_drawn(id))?;
+                Some(numbered("member", &mut self.member_ids, id.to_owned()))
+            }
             "cluster_id" => Some("<cluster id>".to_owned()),
             "host" => value.as_str().filter(|host| !host.is_empty()).map(|_| "<host>".to_owned()),
             "port" => value.as_i64().filter(|port| *port > 0).map(|_| "<port>".to_owned()),
@@ -131,6 +142,11 @@ fn numbered<T: PartialEq>(what: &str, known: &mut Vec<T>, id: T) -> String {
 /// Producer ids that scripts make up are far above those that brokers give out.
 fn is_given_out(producer_id: i64) -> bool {
     (0..1_000_000).contains(&producer_id)
+}
+
+/// Member ids that brokers give out end in a random id.
+fn is_drawn(member_id: &str) -> bool {
+    member_id.len() > 36 && member_id.bytes().rev().take(36).filter(|byte| *byte == b'-').count() == 4
 }
 
 fn is_about_now(time_ms: i64) -> bool {

@@ -83,4 +83,4 @@ pub(super) fn delete_groups(
     }
 }
 
-const GROUP_TYPE: &str = "Classic";
+const GROUP_TYPE: &str = "classic";

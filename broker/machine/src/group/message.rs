@@ -123,7 +123,7 @@ impl JoinReply {
             error,
             generation: -1,
             protocol_type: None,
-            protocol: Some(Arc::default()),
+            protocol: None,
             leader: Arc::default(),
             skip_assignment: false,
             member_id: member_id.clone(),

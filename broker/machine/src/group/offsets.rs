@@ -236,7 +236,9 @@ pub(super) fn delete_topics(
             records.extend(partitions.map(|partition| tombstone(group, topic, *partition)));
         }
     }
-    stage(offsets, from, records, Reply::DeleteTopics(ErrorCode::None), turn);
+    let error = append_apart(records, turn, |records, _| offsets.apply(records)).err();
+    let error = error.map_or(ErrorCode::None, write_error);
+    turn.reply_settled(from, Reply::DeleteTopics(error));
 }
 
 /// Appends tombstones and answers when they are durable.
@@ -263,7 +265,6 @@ fn stage(
 pub(super) fn expire(groups: &mut Groups, offsets: &mut Offsets, turn: &mut Turn<'_>) {
     let (now, retention_ms) = (turn.now.wall, turn.config.offsets_retention_ms);
     let mut records = Vec::new();
-    let mut gone = Vec::new();
     for (name, group) in groups.iter() {
         let committed = offsets.groups.get(name);
         let mut left = committed.map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
@@ -284,15 +285,10 @@ pub(super) fn expire(groups: &mut Groups, offsets: &mut Offsets, turn: &mut Turn
         }
         if left == 0 && group.state() == State::Empty {
             records.push(GroupRecord::Group(name.clone(), None));
-            gone.push(name.clone());
         }
     }
-    // They need not be deleted together: what is not written now will be found again.
-    while !records.is_empty() {
-        let rest = records.split_off(records.len().min(EXPIRED_PER_BATCH_MAX));
-        if turn.append(&records).is_err() {
-            return;
-        }
+    // What is not written now will be found again.
+    _ = append_apart(records, turn, |records, turn| {
         for record in &records {
             if let GroupRecord::Group(name, None) = record
                 && let Some(group) = groups.remove(name)
@@ -301,9 +297,34 @@ pub(super) fn expire(groups: &mut Groups, offsets: &mut Offsets, turn: &mut Turn
             }
         }
         offsets.apply(records);
-        records = rest;
-    }
+    });
 }
 
-/// Tombstones in one batch, so that it stays below any limit.
-const EXPIRED_PER_BATCH_MAX: usize = 1_000;
+/// Appends records that need not stand or fall together, in as many batches as it takes; `apply` takes over what was staged.
+fn append_apart<'a>(
+    records: Vec<GroupRecord>,
+    turn: &mut Turn<'a>,
+    mut apply: impl FnMut(Vec<GroupRecord>, &mut Turn<'a>),
+) -> Result<(), ErrorCode> {
+    let mut batches = vec![records];
+    while let Some(mut batch) = batches.pop() {
+        if batch.len() > RECORDS_PER_BATCH_MAX {
+            batches.push(batch.split_off(RECORDS_PER_BATCH_MAX));
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        match turn.append(&batch) {
+            Ok(_) => apply(batch, turn),
+            Err(ErrorCode::RecordListTooLarge) if batch.len() > 1 => {
+                batches.push(batch.split_off(batch.len() / 2));
+                batches.push(batch);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Records in one batch, so that it mostly stays below any limit.
+const RECORDS_PER_BATCH_MAX: usize = 1_000;

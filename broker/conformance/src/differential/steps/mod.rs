@@ -10,6 +10,7 @@ mod delete_topics;
 mod fetch;
 mod fetch_large;
 mod fetch_sessions;
+mod groups;
 mod idempotence;
 mod internal_topics;
 mod list_offsets;
@@ -44,6 +45,7 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("fetch-sessions", fetch_sessions::run),
     ("list-offsets", list_offsets::run),
     ("internal-topics", internal_topics::run),
+    ("groups", groups::run),
     ("delete-records", delete_records::run),
     ("restart", restart::prepare),
 ];

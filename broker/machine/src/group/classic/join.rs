@@ -82,8 +82,7 @@ impl ClassicGroup {
             match self.validate(&join.member_id, join.instance_id.as_ref()) {
                 Ok(()) => self.rejoin(from, &join, turn),
                 Err(error) => {
-                    let reply = JoinReply { protocol: None, ..JoinReply::failed(&join.member_id, error) };
-                    turn.reply(from, Reply::Join(reply));
+                    refuse(from, &join.member_id, error, turn);
                 }
             }
         }
@@ -248,8 +247,7 @@ impl ClassicGroup {
         let Some(member) = self.members.get(old_id) else { return };
         let fenced = ErrorCode::FencedInstanceId;
         if let Some(to) = member.awaiting_join {
-            let reply = JoinReply { protocol: None, ..JoinReply::failed(old_id, fenced) };
-            turn.reply(to, Reply::Join(reply));
+            refuse(to, old_id, fenced, turn);
         }
         if let Some(to) = member.awaiting_sync {
             turn.reply(to, Reply::Sync(SyncReply::failed(fenced)));

@@ -18,6 +18,8 @@ use super::*;
 pub(super) struct MemoryLog {
     pub(super) writes: Vec<(WriteId, Vec<GroupRecord>)>,
     pub(super) refusal: Option<ErrorCode>,
+    /// More in one batch are too many.
+    pub(super) records_max: Option<usize>,
     /// Groups whose last record was refused.
     pub(super) unwritten: BTreeSet<Arc<str>>,
 }
@@ -33,6 +35,9 @@ impl Log for MemoryLog {
         match self.refusal {
             Some(_) => self.unwritten.extend(groups),
             None => groups.for_each(|group| _ = self.unwritten.remove(&group)),
+        }
+        if self.records_max.is_some_and(|records_max| records.len() > records_max) {
+            return Err(ErrorCode::RecordListTooLarge);
         }
         match self.refusal {
             Some(error) => Err(error),

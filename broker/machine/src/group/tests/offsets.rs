@@ -153,6 +153,20 @@ fn offsets_of_a_deleted_topic_go_with_it() {
 }
 
 #[test]
+fn what_goes_apart_is_written_in_as_many_batches_as_it_takes() {
+    let mut world = World::new(GroupConfig { offsets_retention_ms: 60_000, ..GroupConfig::default() });
+    for partition in 0..9 {
+        commit(&mut world, &nobody("g"), "t", partition, 1);
+        commit(&mut world, &nobody("h"), "u", partition, 1);
+    }
+    world.log.records_max = Some(2);
+    assert_eq!(world.ask(Command::DeleteTopics(vec![name("t")])), Reply::DeleteTopics(ErrorCode::None));
+    assert_eq!(world.replayed().counts(), (2, 9));
+    world.pass(1_200_000);
+    assert_eq!(world.replayed().counts(), (0, 0));
+}
+
+#[test]
 fn groups_are_deleted_only_when_empty() {
     let mut world = World::new(GroupConfig::default());
     world.stable_group(None);
