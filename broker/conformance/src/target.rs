@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::process::Bounded;
 use crate::session::connection::Connection;
@@ -123,13 +123,15 @@ pub(crate) fn tail(path: &Path) -> String {
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
-/// A port that is free, and the next one too: the referee's controller takes it.
+/// A port that is free, and the next one too: the referee's controller takes it. Below those that the kernel gives to outgoing connections (from 32768 on
+/// by default): one of them may take the port before the broker does.
 fn free_ports() -> io::Result<u16> {
-    loop {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = first.local_addr()?.port();
-        if port < u16::MAX && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
+    const FIRST: u16 = 11_000;
+    const COUNT: u16 = 20_000;
+    let begin = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos()) / 1_000;
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    (0..u32::from(COUNT))
+        .map(|step| FIRST + u16::try_from((begin + 2 * step) % u32::from(COUNT)).unwrap_or_default())
+        .find(|port| is_free(*port) && is_free(port + 1))
+        .ok_or_else(|| io::Error::other("no two free ports in a row"))
 }
