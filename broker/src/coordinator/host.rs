@@ -101,17 +101,23 @@ impl Host {
     pub(super) fn start(self: Rc<Self>, shard: &Rc<Shard>) {
         let shard = shard.clone();
         runtime::spawn(Queue::Foreground, async move {
-            if self.load(&shard).await {
+            // More than once when the log refused what the machine had decided.
+            while self.load(&shard).await {
                 self.run(&shard).await;
             }
         });
     }
 
     async fn load(&self, shard: &Rc<Shard>) -> bool {
+        if !matches!(&*self.state.borrow(), State::Loading) {
+            return false;
+        }
         let Some((store, log, _)) = self.log(shard) else {
             self.give_up(ErrorCode::NotCoordinator);
             return false;
         };
+        // What a former machine staged is to be durable before it can be shown.
+        shard.committed.wait_until(|| is_durable(&store, log)).await;
         let began = runtime::now();
         let mut coordinator = Coordinator::new(shard.config.groups);
         match load::read_all(shard, &store, log, |record| coordinator.replay(record)).await {
@@ -222,7 +228,17 @@ impl Host {
 
     /// The groups are served elsewhere, or nowhere: whoever waits is told so.
     pub(super) fn give_up(&self, error: ErrorCode) {
-        let before = std::mem::replace(&mut *self.state.borrow_mut(), State::Gone(error));
+        self.unload(State::Gone(error), error);
+    }
+
+    /// The log refused what the machine had decided: whoever waits looks for the coordinator again, and the groups are loaded
+    /// from what is in the log (Kafka's `CoordinatorContext` goes from `FAILED` to `LOADING`).
+    fn reload(&self) {
+        self.unload(State::Loading, ErrorCode::NotCoordinator);
+    }
+
+    fn unload(&self, next: State, error: ErrorCode) {
+        let before = std::mem::replace(&mut *self.state.borrow_mut(), next);
         if let State::Serving(coordinator) = before {
             let mut out = Vec::new();
             coordinator.unload(error, &mut out);
@@ -247,7 +263,7 @@ impl Host {
         let mut out = Vec::new();
         if let State::Serving(coordinator) = &mut *self.state.borrow_mut() {
             let mut unstaged = self.unstaged.borrow_mut();
-            let bytes_max = shard.config.topic_defaults.message_bytes_max;
+            let bytes_max = self.bytes_max(shard);
             let mut log = Batches { unstaged: &mut unstaged, now: now.wall, leader_epoch, bytes_max };
             event(coordinator, now, &mut log, &mut out);
         }
@@ -289,12 +305,27 @@ impl Host {
         };
         drop(unstaged);
         if let Some(error) = failure {
-            tracing::error!(partition = self.id.partition.0, %error, "groups can't be written: given up");
-            self.give_up(ErrorCode::NotCoordinator);
+            let partition = self.id.partition.0;
+            if matches!(error, AppendError::TooLarge { .. }) {
+                // The topic's configs were changed while the batch waited for room.
+                tracing::warn!(partition, %error, "groups can't be written: loaded anew");
+                self.reload();
+            } else {
+                tracing::error!(partition, %error, "groups can't be written: given up");
+                self.give_up(ErrorCode::NotCoordinator);
+            }
         } else if self.staged.borrow().len() > before {
             shard.end_turn();
             self.wake.set();
         }
+    }
+
+    /// The largest batch that the log takes, in bytes.
+    fn bytes_max(&self, shard: &Shard) -> usize {
+        let view = shard.view.borrow();
+        let settings =
+            view.topic_by_id(self.id.topic_id).map_or(&shard.config.topic_defaults, |topic| &topic.settings);
+        settings.message_bytes_max.min(settings.segment_bytes as usize)
     }
 
     fn is_settled(&self, shard: &Rc<Shard>) -> bool {
@@ -328,4 +359,10 @@ impl Host {
         let partition = partitions.get(self.id)?;
         Some((shard.stores[partition.store].clone(), partition.log, partition.leader_epoch))
     }
+}
+
+/// Whether everything in a log is durable, or nothing more will be.
+fn is_durable(store: &Store, log: LogId) -> bool {
+    let ends = store.bounds(log).map(|bounds| (bounds.acknowledged_end, bounds.log_end));
+    ends.map_or(true, |(acknowledged, end)| acknowledged >= end) || store.fence_of(log).is_some()
 }

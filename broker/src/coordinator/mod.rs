@@ -4,7 +4,7 @@
 mod host;
 mod load;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use slipring_protocol::ids::{PartitionIndex, TopicIdPartition};
 
 use self::host::Host;
 use crate::config::internal_topic::OFFSETS_TOPIC;
+use crate::controller::view::ClusterView;
 use crate::runtime;
 use crate::runtime::mailbox::ShardId;
 use crate::runtime::timers::TICK;
@@ -25,6 +26,8 @@ use crate::shard::message::{ShardReply, ShardRequest};
 #[derive(Default)]
 pub struct Coordinators {
     hosts: RefCell<BTreeMap<TopicIdPartition, Rc<Host>>>,
+    /// By how many partitions groups are spread; the same on every core.
+    spread: OnceCell<usize>,
 }
 
 impl Coordinators {
@@ -61,9 +64,26 @@ pub async fn stop(shard: &Rc<Shard>) {
     }
 }
 
-/// The partition of a group (Kafka's `GroupCoordinatorService.partitionFor`): Java's hash of the name.
+/// Notes by how many partitions groups are spread: as many as the offsets topic has when the broker starts, or is to get. That
+/// stays until the broker ends (Kafka's `GroupCoordinatorService.numPartitions`): partitions that are added later would take
+/// groups away from their offsets at once.
+pub fn start(shard: &Shard, view: &ClusterView) {
+    let configured = || {
+        let topic = shard.config.internal_topics.iter().find(|topic| topic.name == OFFSETS_TOPIC);
+        topic.and_then(|topic| usize::try_from(topic.partitions).ok()).unwrap_or(1)
+    };
+    let partitions = || view.topic(OFFSETS_TOPIC).map_or_else(configured, |topic| topic.partitions.len());
+    shard.coordinators.spread.get_or_init(partitions);
+}
+
+/// The partition of a group; none before the first view is there.
 #[must_use]
-pub fn partition_for(group: &str, partitions: usize) -> PartitionIndex {
+pub fn partition_of(shard: &Shard, group: &str) -> Option<PartitionIndex> {
+    Some(partition_for(group, *shard.coordinators.spread.get()?))
+}
+
+/// The partition of a group among so many (Kafka's `GroupCoordinatorService.partitionFor`): Java's hash of the name.
+fn partition_for(group: &str, partitions: usize) -> PartitionIndex {
     let hash =
         group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     let hash = if hash == i32::MIN { 0 } else { hash.abs() };
@@ -74,7 +94,7 @@ pub fn partition_for(group: &str, partitions: usize) -> PartitionIndex {
 pub async fn ask(shard: &Rc<Shard>, group: &str, command: Command) -> Reply {
     let view = shard.view();
     let home = view.topic(OFFSETS_TOPIC).and_then(|topic| {
-        let partition = partition_for(group, topic.partitions.len());
+        let partition = partition_of(shard, group)?;
         Some((partition, topic.owner(partition)?))
     });
     match home {

@@ -13,6 +13,7 @@ use slipring_machine::controller::{
     ApiError, Command, CreateTopics, CreatedTopic, NewTopic, PartitionAssignment, Reply, TopicConfig,
     TopicDefaults, check_topic_name,
 };
+use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{BrokerId, PartitionIndex, TopicId};
 
 use super::control;
@@ -57,6 +58,7 @@ fn undescribed(shard: &Shard, name: &str) -> NewTopic {
     let own = shard.config.internal_topics.iter().find(|own| own.name == name);
     let config =
         |(name, value): &(&str, String)| TopicConfig { name: (*name).to_owned(), value: Some(value.clone()) };
+    let configs: Vec<TopicConfig> = own.into_iter().flat_map(|own| &own.configs).map(config).collect();
     let brokers = shard.view().brokers().filter(|broker| !broker.fenced).count();
     let replicas = i16::try_from(brokers.clamp(1, OWN_REPLICAS)).expect("at most three");
     NewTopic {
@@ -65,8 +67,8 @@ fn undescribed(shard: &Shard, name: &str) -> NewTopic {
         partitions: own.map_or(-1, |own| own.partitions),
         replication_factor: own.map_or(-1, |own| own.replication_factor.unwrap_or(replicas)),
         assignments: Vec::new(),
-        configs: own.into_iter().flat_map(|own| &own.configs).map(config).collect(),
-        config_error: None,
+        config_error: config_error(shard, &configs),
+        configs,
     }
 }
 
@@ -88,7 +90,10 @@ async fn create(shard: &Rc<Shard>, topics: Vec<NewTopic>) {
                 Ok(created) => {
                     tracing::info!(topic = result.name, id = %created.id, "topic created automatically");
                 }
-                // Another client may have been faster.
+                // Another client may have been faster; but what does not fit the topic's configs is for the operator.
+                Err(error) if error.code == ErrorCode::InvalidConfig => {
+                    tracing::warn!(topic = result.name, %error, "automatic creation refused");
+                }
                 Err(error) => tracing::debug!(topic = result.name, %error, "automatic creation refused"),
             }
         }
@@ -118,9 +123,6 @@ fn new_topic(shard: &Shard, asked: &CreatableTopic) -> NewTopic {
             value: config.value.as_ref().map(ToString::to_string),
         })
         .collect();
-    let wanted: BTreeMap<String, Option<String>> =
-        configs.iter().map(|config| (config.name.clone(), config.value.clone())).collect();
-    let config_error = topic::validate(shard.config.values(), &wanted).err();
     NewTopic {
         name: asked.name.to_string(),
         id: TopicId(runtime::random_id()),
@@ -134,9 +136,16 @@ fn new_topic(shard: &Shard, asked: &CreatableTopic) -> NewTopic {
                 replicas: assignment.broker_ids.iter().map(|broker| BrokerId(broker.0)).collect(),
             })
             .collect(),
+        config_error: config_error(shard, &configs),
         configs,
-        config_error: config_error.map(|(code, message)| ApiError::new(code, message)),
     }
+}
+
+fn config_error(shard: &Shard, configs: &[TopicConfig]) -> Option<ApiError> {
+    let wanted: BTreeMap<String, Option<String>> =
+        configs.iter().map(|config| (config.name.clone(), config.value.clone())).collect();
+    let refused = topic::validate(shard.config.values(), &wanted).err();
+    refused.map(|(code, message)| ApiError::new(code, message))
 }
 
 fn fail_all(body: &CreateTopicsRequest, error: &ApiError) -> Vec<(String, Result<CreatedTopic, ApiError>)> {

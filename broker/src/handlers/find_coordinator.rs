@@ -4,7 +4,6 @@
 //! coordinators are not built: COORDINATOR_NOT_AVAILABLE (15).
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId as WireBrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -14,7 +13,7 @@ use slipring_protocol::error_code::ErrorCode;
 use super::create_topics;
 use crate::config::internal_topic::OFFSETS_TOPIC;
 use crate::controller::view::{BrokerView, ClusterView};
-use crate::coordinator::partition_for;
+use crate::coordinator::partition_of;
 use crate::net::connection::Closed;
 use crate::router::Request;
 use crate::runtime::conn::Piece;
@@ -25,6 +24,8 @@ const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 /// From this version on keys come in a list.
 const LIST_FROM: i16 = 4;
+/// From this version on there are share groups' keys.
+const SHARES_FROM: i16 = 6;
 
 /// Handles one request.
 pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
@@ -36,14 +37,28 @@ pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {
         create_offsets_topic(request.shard).await;
     }
     let view = request.shard.view();
-    let mut found = keys.iter().map(|key| find(&view, body.key_type, key));
+    let found = |key| match find(request.shard, &view, body.key_type, key, version) {
+        Ok(broker) => (ErrorCode::None, answer(broker)),
+        Err(error) => (error, Coordinator::default().with_node_id(WireBrokerId(-1)).with_port(-1)),
+    };
     let response = if version >= LIST_FROM {
-        FindCoordinatorResponse::default().with_coordinators(found.collect())
+        // Kafka gives no text with an error that it found key by key, only with one of the whole request.
+        let text = |error| if is_known(body.key_type) { "" } else { ErrorCode::message(error) };
+        let coordinators = keys.iter().map(|key| {
+            let (error, coordinator) = found(key);
+            coordinator
+                .with_key(key.clone())
+                .with_error_code(error.code())
+                .with_error_message(Some(StrBytes::from_static_str(text(error))))
+        });
+        FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
     } else {
-        let only = found.next().expect("there is a single key");
+        let (error, only) = found(&body.key);
+        // Where there is no error, Kafka gives its name.
+        let text = if error == ErrorCode::None { "NONE" } else { error.message() };
         FindCoordinatorResponse::default()
-            .with_error_code(only.error_code)
-            .with_error_message(only.error_message.filter(|_| version >= 1))
+            .with_error_code(error.code())
+            .with_error_message((version >= 1).then(|| StrBytes::from_static_str(text)))
             .with_node_id(only.node_id)
             .with_host(only.host)
             .with_port(only.port)
@@ -58,31 +73,33 @@ async fn create_offsets_topic(shard: &Rc<Shard>) {
     }
 }
 
-fn find(view: &Arc<ClusterView>, key_type: i8, key: &StrBytes) -> Coordinator {
-    let answer = Coordinator::default().with_key(key.clone());
-    let failed = |error: ErrorCode| {
-        answer
-            .clone()
-            .with_node_id(WireBrokerId(-1))
-            .with_port(-1)
-            .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_static_str(error.message())))
-    };
+fn answer(broker: &BrokerView) -> Coordinator {
+    Coordinator::default()
+        .with_node_id(WireBrokerId(broker.id.0))
+        .with_host(StrBytes::from_string(broker.host.clone()))
+        .with_port(i32::from(broker.port))
+}
+
+const fn is_known(key_type: i8) -> bool {
+    matches!(key_type, GROUP | TRANSACTION | SHARE)
+}
+
+fn find<'a>(
+    shard: &Shard,
+    view: &'a ClusterView,
+    key_type: i8,
+    key: &str,
+    version: i16,
+) -> Result<&'a BrokerView, ErrorCode> {
     match key_type {
-        GROUP => match leader(view, key) {
-            Some(broker) => answer
-                .with_node_id(WireBrokerId(broker.id.0))
-                .with_host(StrBytes::from_string(broker.host.clone()))
-                .with_port(i32::from(broker.port)),
-            None => failed(ErrorCode::CoordinatorNotAvailable),
-        },
-        TRANSACTION | SHARE => failed(ErrorCode::CoordinatorNotAvailable),
-        _ => failed(ErrorCode::InvalidRequest),
+        GROUP => leader(shard, view, key).ok_or(ErrorCode::CoordinatorNotAvailable),
+        SHARE if version < SHARES_FROM => Err(ErrorCode::InvalidRequest),
+        TRANSACTION | SHARE => Err(ErrorCode::CoordinatorNotAvailable),
+        _ => Err(ErrorCode::InvalidRequest),
     }
 }
 
-fn leader<'a>(view: &'a Arc<ClusterView>, group: &str) -> Option<&'a BrokerView> {
-    let topic = view.topic(OFFSETS_TOPIC)?;
-    let partition = topic.partition(partition_for(group, topic.partitions.len()))?;
+fn leader<'a>(shard: &Shard, view: &'a ClusterView, group: &str) -> Option<&'a BrokerView> {
+    let partition = view.topic(OFFSETS_TOPIC)?.partition(partition_of(shard, group)?)?;
     view.brokers().find(|broker| broker.id == partition.leader && !broker.fenced)
 }

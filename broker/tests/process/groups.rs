@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -10,9 +12,9 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
-    TopicName,
+    CreatePartitionsRequest, CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId,
+    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use slipring_protocol::client::Client;
@@ -195,4 +197,128 @@ fn a_stop_does_not_wait_for_a_member_that_waits_for_others() {
     // It is told to look for another coordinator, if its connection's core is still there to tell it.
     let told = waiting.join().unwrap().map_or(ErrorCode::NotCoordinator.code(), |answer| answer.error_code);
     assert_eq!(told, ErrorCode::NotCoordinator.code());
+}
+
+/// Commits offset 7 for so many partitions at once, each with a note of 4,096 bytes; gives their errors.
+fn commit_much(client: &mut Client, partitions: i32) -> Vec<i16> {
+    let partition = |index| {
+        OffsetCommitRequestPartition::default()
+            .with_partition_index(index)
+            .with_committed_offset(7)
+            .with_committed_metadata(Some(text(&"n".repeat(4_096))))
+    };
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(TopicName(text("t")))
+        .with_partitions((0..partitions).map(partition).collect());
+    let request = OffsetCommitRequest::default()
+        .with_group_id(group())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    let answer = client.call(9, &request).unwrap();
+    answer.topics[0].partitions.iter().map(|partition| partition.error_code).collect()
+}
+
+fn assert_only_large_commits_fail(client: &mut Client, partitions: i32) {
+    find_coordinator(client);
+    assert_eq!(commit_from_outside(client, 1), 0);
+    let failed = vec![ErrorCode::UnknownServerError.code(); partitions as usize];
+    assert_eq!(commit_much(client, partitions), failed);
+    assert_eq!(committed(client), 1);
+    assert_eq!(commit_from_outside(client, 2), 0);
+    assert_eq!(committed(client), 2);
+}
+
+#[test]
+fn a_commit_that_its_topic_does_not_take_fails_alone() {
+    let dir = TempDir::new();
+    let broker = Launch::new(dir.path()).data(&dir.path().join("data")).start();
+    let mut client = connect(broker.client);
+    create_topic(&mut client, "t", 1);
+    let config =
+        CreatableTopicConfig::default().with_name(text("max.message.bytes")).with_value(Some(text("4000")));
+    let topic = CreatableTopic::default()
+        .with_name(TopicName(text("__consumer_offsets")))
+        .with_num_partitions(50)
+        .with_replication_factor(1)
+        .with_configs(vec![config]);
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+    assert_eq!(client.call(7, &request).unwrap().topics[0].error_code, 0);
+    assert_only_large_commits_fail(&mut client, 1);
+}
+
+#[test]
+fn a_commit_larger_than_a_segment_fails_alone() {
+    let dir = TempDir::new();
+    let broker = Launch::new(dir.path())
+        .data(&dir.path().join("data"))
+        .set("message.max.bytes=8388608")
+        .set("offsets.topic.segment.bytes=1048576")
+        .start();
+    let mut client = connect(broker.client);
+    create_topic(&mut client, "t", 300);
+    assert_only_large_commits_fail(&mut client, 300);
+}
+
+#[test]
+fn groups_keep_their_offsets_when_partitions_are_added() {
+    let dir = TempDir::new();
+    let broker =
+        Launch::new(dir.path()).data(&dir.path().join("data")).set("offsets.topic.num.partitions=1").start();
+    let mut client = connect(broker.client);
+    create_topic(&mut client, "t", 1);
+    find_coordinator(&mut client);
+    assert_eq!(commit_from_outside(&mut client, 5), 0);
+    let more = CreatePartitionsTopic::default()
+        .with_name(TopicName(text("__consumer_offsets")))
+        .with_count(50)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default().with_topics(vec![more]).with_timeout_ms(30_000);
+    assert_eq!(client.call(3, &request).unwrap().results[0].error_code, 0);
+    assert_eq!(committed(&mut client), 5);
+    assert_eq!(commit_from_outside(&mut client, 6), 0);
+    assert_eq!(committed(&mut client), 6);
+}
+
+/// As Kafka, which finds out when the topic is to be made.
+#[test]
+fn an_offsets_topic_that_no_topic_may_be_is_not_made() {
+    let dir = TempDir::new();
+    let broker = Launch::new(dir.path())
+        .data(&dir.path().join("data"))
+        .set("offsets.topic.segment.bytes=1000")
+        .start();
+    let mut client = connect(broker.client);
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]);
+    let found = client.call(4, &request).unwrap();
+    assert_eq!(found.coordinators[0].error_code, ErrorCode::CoordinatorNotAvailable.code());
+    let log = broker.process.log();
+    assert!(log.contains("automatic creation refused") && log.contains("segment.bytes"), "{log}");
+}
+
+#[test]
+fn coordinators_come_with_the_words_that_kafka_gives() {
+    let dir = TempDir::new();
+    let broker = Launch::new(dir.path()).data(&dir.path().join("data")).start();
+    let mut client = connect(broker.client);
+    find_coordinator(&mut client);
+    let invalid = ErrorCode::InvalidRequest;
+    for (version, kind, error, words) in [
+        (1, 0, ErrorCode::None, "NONE"),
+        (3, 0, ErrorCode::None, "NONE"),
+        (2, 2, invalid, invalid.message()),
+        (2, 9, invalid, invalid.message()),
+        (4, 0, ErrorCode::None, ""),
+        (5, 2, invalid, ""),
+        (6, 9, invalid, invalid.message()),
+    ] {
+        let request = FindCoordinatorRequest::default().with_key_type(kind);
+        let (code, message) = if version < 4 {
+            let found = client.call(version, &request.with_key(text("g"))).unwrap();
+            (found.error_code, found.error_message)
+        } else {
+            let found = client.call(version, &request.with_coordinator_keys(vec![text("g")])).unwrap();
+            (found.coordinators[0].error_code, found.coordinators[0].error_message.clone())
+        };
+        assert_eq!((code, message.as_deref()), (error.code(), Some(words)), "v{version} kind {kind}");
+    }
 }
