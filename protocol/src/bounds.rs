@@ -158,6 +158,7 @@ impl<'a, 'm> Walker<'a, 'm> {
         let before = self.reader.left();
         let length = match ty {
             Type::Fixed(bytes) => return self.reader.take(*bytes).map(|_| ()),
+            Type::Struct(fields) if nullable => return self.optional(fields),
             Type::Struct(fields) => return self.structure(fields),
             Type::String => self.reader.string_length()?,
             Type::Bytes | Type::Array(_) => self.reader.long_length()?,
@@ -168,6 +169,17 @@ impl<'a, 'm> Walker<'a, 'm> {
             Type::String => self.text(length, before),
             Type::Fixed(_) | Type::Struct(_) | Type::Bytes => self.reader.take(length).map(|_| ()),
         }
+    }
+
+    /// A structure that may be missing: a byte below zero says so, any other that it follows.
+    fn optional(&mut self, fields: &[Field]) -> Result<(), WireError> {
+        let before = self.reader.left();
+        let mark = self.reader.i8()?;
+        let wanted = if mark < 0 { -1 } else { 1 };
+        if mark != wanted {
+            self.replace(before, |writer| writer.i8(wanted));
+        }
+        if mark < 0 { Ok(()) } else { self.structure(fields) }
     }
 
     fn null(&mut self, ty: &Type, nullable: bool, before: usize) -> Result<(), WireError> {

@@ -3,11 +3,16 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, SyncGroupRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    AlterReplicaLogDirsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest,
+    SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::Request;
 
@@ -126,6 +131,35 @@ fn recode_group_request(key: ApiKey, version: i16, body: Bytes, out: &mut Vec<u8
         ApiKey::OffsetDelete => recode_theirs::<OffsetDeleteRequest>(version, body, out),
         ApiKey::ConsumerGroupHeartbeat => recode_theirs::<ConsumerGroupHeartbeatRequest>(version, body, out),
         ApiKey::ConsumerGroupDescribe => recode_theirs::<ConsumerGroupDescribeRequest>(version, body, out),
+        key => recode_administrative(key, version, body, out),
+    }
+}
+
+fn recode_administrative(key: ApiKey, version: i16, body: Bytes, out: &mut Vec<u8>) -> Result<(), WireError> {
+    match key {
+        ApiKey::AlterClientQuotas => recode_theirs::<AlterClientQuotasRequest>(version, body, out),
+        ApiKey::AlterConfigs => recode_theirs::<AlterConfigsRequest>(version, body, out),
+        ApiKey::AlterPartitionReassignments => {
+            recode_theirs::<AlterPartitionReassignmentsRequest>(version, body, out)
+        }
+        ApiKey::AlterReplicaLogDirs => recode_theirs::<AlterReplicaLogDirsRequest>(version, body, out),
+        ApiKey::DescribeClientQuotas => recode_theirs::<DescribeClientQuotasRequest>(version, body, out),
+        ApiKey::DescribeLogDirs => recode_theirs::<DescribeLogDirsRequest>(version, body, out),
+        ApiKey::DescribeProducers => recode_theirs::<DescribeProducersRequest>(version, body, out),
+        ApiKey::DescribeQuorum => recode_theirs::<DescribeQuorumRequest>(version, body, out),
+        ApiKey::DescribeTopicPartitions => {
+            recode_theirs::<DescribeTopicPartitionsRequest>(version, body, out)
+        }
+        ApiKey::ElectLeaders => recode_theirs::<ElectLeadersRequest>(version, body, out),
+        ApiKey::IncrementalAlterConfigs => {
+            recode_theirs::<IncrementalAlterConfigsRequest>(version, body, out)
+        }
+        ApiKey::ListConfigResources => recode_theirs::<ListConfigResourcesRequest>(version, body, out),
+        ApiKey::ListPartitionReassignments => {
+            recode_theirs::<ListPartitionReassignmentsRequest>(version, body, out)
+        }
+        ApiKey::UnregisterBroker => recode_theirs::<UnregisterBrokerRequest>(version, body, out),
+        ApiKey::UpdateFeatures => recode_theirs::<UpdateFeaturesRequest>(version, body, out),
         key => Err(WireError::UnknownKey(key.code())),
     }
 }

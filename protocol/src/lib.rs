@@ -15,6 +15,7 @@ pub mod fuzzing;
 pub mod group_records;
 pub mod header;
 pub mod ids;
+pub mod log_dirs;
 pub mod metadata_records;
 pub mod offsets;
 pub mod produce;

@@ -3,6 +3,7 @@
 //!
 //! A new request is one constant in a file beside this one, written in the words of [`field`], and one row in [`REQUESTS`].
 
+mod admin;
 mod cluster;
 mod field;
 mod groups;
@@ -45,12 +46,27 @@ pub const REQUESTS: &[Request] = &[
     Request { key: ApiKey::InitProducerId, fields: cluster::INIT_PRODUCER_ID },
     Request { key: ApiKey::OffsetForLeaderEpoch, fields: log::OFFSET_FOR_LEADER_EPOCH },
     Request { key: ApiKey::DescribeConfigs, fields: cluster::DESCRIBE_CONFIGS },
+    Request { key: ApiKey::AlterConfigs, fields: admin::ALTER_CONFIGS },
+    Request { key: ApiKey::AlterReplicaLogDirs, fields: admin::ALTER_REPLICA_LOG_DIRS },
+    Request { key: ApiKey::DescribeLogDirs, fields: admin::DESCRIBE_LOG_DIRS },
     Request { key: ApiKey::CreatePartitions, fields: topics::CREATE_PARTITIONS },
     Request { key: ApiKey::DeleteGroups, fields: groups::DELETE_GROUPS },
+    Request { key: ApiKey::ElectLeaders, fields: admin::ELECT_LEADERS },
+    Request { key: ApiKey::IncrementalAlterConfigs, fields: admin::INCREMENTAL_ALTER_CONFIGS },
+    Request { key: ApiKey::AlterPartitionReassignments, fields: admin::ALTER_PARTITION_REASSIGNMENTS },
+    Request { key: ApiKey::ListPartitionReassignments, fields: admin::LIST_PARTITION_REASSIGNMENTS },
     Request { key: ApiKey::OffsetDelete, fields: offsets::OFFSET_DELETE },
+    Request { key: ApiKey::DescribeClientQuotas, fields: admin::DESCRIBE_CLIENT_QUOTAS },
+    Request { key: ApiKey::AlterClientQuotas, fields: admin::ALTER_CLIENT_QUOTAS },
+    Request { key: ApiKey::DescribeQuorum, fields: admin::DESCRIBE_QUORUM },
+    Request { key: ApiKey::UpdateFeatures, fields: admin::UPDATE_FEATURES },
     Request { key: ApiKey::DescribeCluster, fields: cluster::DESCRIBE_CLUSTER },
+    Request { key: ApiKey::DescribeProducers, fields: admin::DESCRIBE_PRODUCERS },
+    Request { key: ApiKey::UnregisterBroker, fields: admin::UNREGISTER_BROKER },
     Request { key: ApiKey::ConsumerGroupHeartbeat, fields: groups::CONSUMER_GROUP_HEARTBEAT },
     Request { key: ApiKey::ConsumerGroupDescribe, fields: groups::CONSUMER_GROUP_DESCRIBE },
+    Request { key: ApiKey::ListConfigResources, fields: admin::LIST_CONFIG_RESOURCES },
+    Request { key: ApiKey::DescribeTopicPartitions, fields: admin::DESCRIBE_TOPIC_PARTITIONS },
 ];
 
 /// The shape of a request; none where we have not written one down.

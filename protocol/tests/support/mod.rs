@@ -146,6 +146,13 @@ impl Draw<'_> {
                     self.content(|draw| (0..count).for_each(|_| draw.value(element, false)));
                 }
             }
+            Type::Struct(fields) if nullable => {
+                let null = self.random.chance(4);
+                self.body.bytes.push(if null { 0xff } else { 1 });
+                if !null {
+                    self.structure(fields);
+                }
+            }
             Type::Struct(fields) => self.structure(fields),
         }
     }

@@ -126,7 +126,12 @@ impl Body {
                 self.length(batch.len(), 4, flexible, path);
                 self.bytes.extend(batch);
             }
-            Kind::Struct => self.fields(&field.fields, version, flexible, path),
+            Kind::Struct => {
+                if field.nullable.contain(version) && !field.is_list {
+                    self.bytes.push(1);
+                }
+                self.fields(&field.fields, version, flexible, path);
+            }
         }
     }
 

@@ -112,6 +112,12 @@ impl Writer {
                 self.length(bytes.as_ref().map(Vec::len), 4, out);
                 out.extend_from_slice(&bytes.unwrap_or_default());
             }
+            Kind::Struct if field.nullable.contain(self.version) && !field.is_list => {
+                out.push(if value.is_null() { 0xff } else { 1 });
+                if !value.is_null() {
+                    self.fields(&field.fields, value, out)?;
+                }
+            }
             Kind::Struct => self.fields(&field.fields, value, out)?,
         }
         Ok(())
@@ -224,6 +230,12 @@ impl<'a> Reader<'a> {
                 None => return self.null(field),
                 Some(length) => records::describe(self.take(length)?),
             },
+            Kind::Struct if field.nullable.contain(self.version) && !field.is_list => {
+                match self.take(1)?[0] as i8 {
+                    ..0 => Value::Null,
+                    _ => Value::Object(self.fields(&field.fields)?),
+                }
+            }
             Kind::Struct => Value::Object(self.fields(&field.fields)?),
         })
     }
