@@ -139,13 +139,15 @@ pub fn run(config: BrokerConfig) -> Result<Stop, BootError> {
     start_metrics(&config, &metrics)?;
     let directories = open_directories(&config)?;
     directories.iter().for_each(|open| probe::describe_storage(open.directory.path()));
-    let counts = ConnectionCounts::new(shards);
+    let counts = ConnectionCounts::new(shards, host.connections_max(), config.network.connection_limits());
     let validators =
         Validators::start(usize::from(shards)).map_err(|error| BootError::Start("helpers", error))?;
+    let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
+    let seed = Seed { addresses, connections: counts.clone() };
     let (mut running, inlet) =
-        start_shards(&config, &host, shards, &directories, &metrics, &validators, &sockets)?;
+        start_shards(&config, &host, shards, &directories, &metrics, &validators, &seed)?;
     running.wait_ready()?;
-    let acceptors = start_acceptors(&config, &host, sockets, &counts, &inlet, &metrics)?;
+    let acceptors = start_acceptors(&config, sockets, &counts, &inlet, &metrics)?;
     let signals = StopSignals::catch().map_err(|error| BootError::Start("signals", error))?;
     metrics.ready.set(1);
     metrics.start_seconds.set(began.elapsed().as_secs_f64());
@@ -171,9 +173,6 @@ struct BoundListener {
 fn listener_config(config: &BrokerConfig) -> ListenerConfig {
     let network = &config.network;
     ListenerConfig {
-        connections_max: network.connections_max,
-        connections_per_ip_max: network.connections_per_ip_max,
-        connections_per_ip_overrides: network.connections_per_ip_overrides.clone(),
         send_buffer: network.send_buffer_bytes,
         receive_buffer: network.receive_buffer_bytes,
         backlog: network.backlog,
@@ -227,12 +226,10 @@ fn start_shards(
     directories: &[OpenDirectory],
     metrics: &Arc<Metrics>,
     validators: &Validators,
-    sockets: &[BoundListener],
+    controller: &Seed,
 ) -> Result<(Running, Inlet<Message>), BootError> {
     let (mailboxes, inlet) = mesh(shards);
     let (reporter, reports) = flume::unbounded();
-    let addresses: Vec<(String, SocketAddr)> =
-        sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
     let mut threads = Vec::new();
     for (mail, cpu) in mailboxes.into_iter().zip(probe::placement(host, shards)) {
         let own = mail.own();
@@ -243,7 +240,7 @@ fn start_shards(
             store_config: store_config(config, shards, host),
             metrics: metrics.of_shard_later(own),
             validators: validators.clone(),
-            controller: (own == ShardId(0)).then(|| Seed { addresses: addresses.clone() }),
+            controller: (own == ShardId(0)).then(|| controller.clone()),
             directories,
         };
         let name = format!("core-{}", own.0);
@@ -323,18 +320,16 @@ impl Running {
 
 fn start_acceptors(
     config: &BrokerConfig,
-    host: &Host,
     sockets: Vec<BoundListener>,
     counts: &Arc<ConnectionCounts>,
     inlet: &Inlet<Message>,
     metrics: &Metrics,
 ) -> Result<Vec<Acceptor>, BootError> {
-    let mut limits = listener_config(config);
-    limits.connections_max = limits.connections_max.min(host.connections_max());
+    let settings = listener_config(config);
     let start = |bound: BoundListener| {
         tracing::info!(listener = bound.name, address = %bound.address, "listening");
         let refused = metrics.connections_refused.clone();
-        Acceptor::start(bound.socket, limits.clone(), counts.clone(), inlet.clone(), refused)
+        Acceptor::start(bound.socket, settings.clone(), counts.clone(), inlet.clone(), refused)
             .map_err(|error| BootError::Start("an acceptor", error))
     };
     sockets.into_iter().map(start).collect()

@@ -135,11 +135,13 @@ pub const fn response_header_version(key: ApiKey, version: i16) -> i16 {
 /// The version under which the `kafka-protocol` codec must be asked to read or write this API.
 ///
 /// Kafka 4.3 is one ahead of it for ListOffsets: version 11 has the bytes of version 10 and only allows one more special
-/// timestamp, -6 (KIP-1023). Whoever answers version 11 decodes and encodes it as 10.
+/// timestamp, -6 (KIP-1023). Whoever answers version 11 decodes and encodes it as 10. And for DescribeLogDirs: the request of
+/// version 5 has the bytes of version 4; its answer has one field more and is written by hand.
 #[must_use]
 pub const fn codec_version(key: ApiKey, version: i16) -> i16 {
     match (key, version) {
         (ApiKey::ListOffsets, 11) => 10,
+        (ApiKey::DescribeLogDirs, 5) => 4,
         _ => version,
     }
 }
@@ -194,9 +196,9 @@ apis! {
     30 CreateAcls 1 1 3 2 Broker false,
     31 DeleteAcls 1 1 3 2 Broker false,
     32 DescribeConfigs 1 1 4 4 Broker true,
-    33 AlterConfigs 0 0 2 2 Broker false,
+    33 AlterConfigs 0 0 2 2 Broker true,
     34 AlterReplicaLogDirs 1 1 2 2 Broker false,
-    35 DescribeLogDirs 1 1 5 2 Broker false,
+    35 DescribeLogDirs 1 1 5 2 Broker true,
     36 SaslAuthenticate 0 0 2 2 Broker false,
     37 CreatePartitions 0 0 3 2 Broker true,
     38 CreateDelegationToken 1 1 3 2 Broker false,
@@ -204,10 +206,10 @@ apis! {
     40 ExpireDelegationToken 1 1 2 2 Broker false,
     41 DescribeDelegationToken 1 1 3 2 Broker false,
     42 DeleteGroups 0 0 2 2 Broker true,
-    43 ElectLeaders 0 0 2 2 Broker false,
-    44 IncrementalAlterConfigs 0 0 1 1 Broker false,
-    45 AlterPartitionReassignments 0 0 1 0 Broker false,
-    46 ListPartitionReassignments 0 0 0 0 Broker false,
+    43 ElectLeaders 0 0 2 2 Broker true,
+    44 IncrementalAlterConfigs 0 0 1 1 Broker true,
+    45 AlterPartitionReassignments 0 0 1 0 Broker true,
+    46 ListPartitionReassignments 0 0 0 0 Broker true,
     47 OffsetDelete 0 0 0 NEVER Broker true,
     48 DescribeClientQuotas 0 0 1 1 Broker false,
     49 AlterClientQuotas 0 0 1 1 Broker false,
@@ -216,16 +218,16 @@ apis! {
     52 Vote 0 0 2 0 Controller false,
     53 BeginQuorumEpoch 0 0 1 1 Controller false,
     54 EndQuorumEpoch 0 0 1 1 Controller false,
-    55 DescribeQuorum 0 0 2 0 Broker false,
+    55 DescribeQuorum 0 0 2 0 Broker true,
     56 AlterPartition 2 2 3 0 Controller false,
-    57 UpdateFeatures 0 0 2 0 Broker false,
+    57 UpdateFeatures 0 0 2 0 Broker true,
     58 Envelope 0 0 0 0 Controller false,
     59 FetchSnapshot 0 0 1 0 Controller false,
     60 DescribeCluster 0 0 2 0 Broker true,
-    61 DescribeProducers 0 0 0 0 Broker false,
+    61 DescribeProducers 0 0 0 0 Broker true,
     62 BrokerRegistration 0 0 4 0 Controller false,
     63 BrokerHeartbeat 0 0 2 0 Controller false,
-    64 UnregisterBroker 0 0 0 0 Broker false,
+    64 UnregisterBroker 0 0 0 0 Broker true,
     65 DescribeTransactions 0 0 0 0 Broker false,
     66 ListTransactions 0 0 2 0 Broker false,
     67 AllocateProducerIds 0 0 0 0 Controller false,
@@ -235,8 +237,8 @@ apis! {
     71 GetTelemetrySubscriptions 0 0 0 0 Broker false,
     72 PushTelemetry 0 0 0 0 Broker false,
     73 AssignReplicasToDirs 0 0 0 0 Controller false,
-    74 ListConfigResources 0 0 1 0 Broker false,
-    75 DescribeTopicPartitions 0 0 0 0 Broker false,
+    74 ListConfigResources 0 0 1 0 Broker true,
+    75 DescribeTopicPartitions 0 0 0 0 Broker true,
     76 ShareGroupHeartbeat 1 1 1 0 Broker false,
     77 ShareGroupDescribe 1 1 1 0 Broker false,
     78 ShareFetch 1 1 2 0 Broker false,

@@ -12,7 +12,7 @@ use slipring::boot::directories::{self, OpenDirectory};
 use slipring::config::{BrokerConfig, Overrides};
 use slipring::controller::boot::Seed;
 use slipring::metrics::Metrics;
-use slipring::net::listener::{ConnectionCounts, ListenerConfig};
+use slipring::net::listener::ConnectionCounts;
 use slipring::runtime;
 use slipring::runtime::conn::Conn;
 use slipring::runtime::mailbox::{Inlet, ShardId, mesh};
@@ -58,7 +58,6 @@ pub struct Node {
     shards: Vec<Rc<Shard>>,
     directories: Vec<OpenDirectory>,
     counts: Arc<ConnectionCounts>,
-    listener: ListenerConfig,
     inlet: Inlet<Message>,
     disk: Disk,
 }
@@ -81,6 +80,7 @@ impl Node {
         let (mailboxes, inlet) = mesh(shards);
         let metrics = Metrics::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+        let counts = ConnectionCounts::new(shards, usize::MAX, config.broker.network.connection_limits());
         let mut starting = Vec::new();
         for mail in mailboxes {
             let own = mail.own();
@@ -91,7 +91,7 @@ impl Node {
                 store_config: config.store,
                 metrics: metrics.of_shard_later(own),
                 validators: Validators::on_core(),
-                controller: (own == ShardId(0)).then_some(Seed { addresses }),
+                controller: (own == ShardId(0)).then(|| Seed { addresses, connections: counts.clone() }),
                 directories: directories.clone(),
             };
             starting.push(spawned(start(seed, disk.clone())));
@@ -101,17 +101,7 @@ impl Node {
             let shard = shard.recv_async().await.expect("a start ends");
             running.push(started(&disk, shard).await);
         }
-        let network = &config.broker.network;
-        let listener = ListenerConfig {
-            connections_max: network.connections_max,
-            connections_per_ip_max: network.connections_per_ip_max,
-            connections_per_ip_overrides: network.connections_per_ip_overrides.clone(),
-            send_buffer: None,
-            receive_buffer: None,
-            backlog: 0,
-        };
-        let counts = ConnectionCounts::new(shards);
-        Rc::new(Self { shards: running, directories, counts, listener, inlet, disk })
+        Rc::new(Self { shards: running, directories, counts, inlet, disk })
     }
 
     /// A new connection for frames.
@@ -124,7 +114,7 @@ impl Node {
     #[must_use]
     pub fn connect_raw(&self) -> SimConn {
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let permit = self.counts.admit(peer, &self.listener).expect("no limits are set");
+        let permit = self.counts.admit(peer).expect("no limits are set");
         let (client, broker) = connect(runtime::random());
         let shard = self.shards[usize::from(permit.shard.0)].clone();
         shard.serve(Conn::Sim(broker), peer, permit);

@@ -16,6 +16,7 @@ use super::listeners::{Listener, Listeners, unusable};
 use super::load::{self, Overrides};
 use super::topic::{TopicOverrides, TopicSettings};
 use super::values::{DynamicValues, Values};
+use crate::net::listener::ConnectionLimits;
 
 /// A broker's configuration.
 #[derive(Clone, Debug)]
@@ -98,6 +99,8 @@ pub struct TopicsConfig {
     pub replication_factor: i32,
     /// Whether they may be deleted.
     pub deletion_enabled: bool,
+    /// Most partitions in one DescribeTopicPartitions answer.
+    pub partitions_per_page_max: i32,
 }
 
 impl BrokerConfig {
@@ -168,6 +171,7 @@ impl BrokerConfig {
                 partitions: values.int("num.partitions"),
                 replication_factor: values.int("default.replication.factor"),
                 deletion_enabled: values.boolean("delete.topic.enable"),
+                partitions_per_page_max: values.int("max.request.partition.size.limit"),
             },
             groups: groups_from_values(&values),
             internal_topics: InternalTopic::all(&values),
@@ -203,6 +207,16 @@ fn groups_from_values(values: &Values) -> GroupConfig {
 }
 
 impl NetworkConfig {
+    /// How many connections there may be.
+    #[must_use]
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            total: self.connections_max,
+            per_ip: self.connections_per_ip_max,
+            per_ip_overrides: self.connections_per_ip_overrides.clone(),
+        }
+    }
+
     fn from_values(values: &Values) -> Result<Self, ConfigError> {
         Ok(Self {
             request_bytes_max: size(values.int("socket.request.max.bytes")),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::key::{Check, ConfigKey, DefaultValue, Effect, Scope};
+use super::dynamic;
+use super::key::{Check, ConfigKey, DefaultValue, Effect, Scope, Update};
 use super::table::{self, Chapter};
 
 /// The page, in Markdown.
@@ -37,8 +38,10 @@ keys, and `--data-dir`, `--listen` and `--cores` stand for `log.dirs`, `listener
 ignored with a warning; values that do not fit stop the start. The keys and defaults are those of Apache Kafka 4.3;
 Slipring's own begin with `slipring.`.
 
-*Update* is Kafka's rule: `per-broker` and `cluster-wide` keys may be changed while a broker runs. Changing them is not
-built yet. A topic or group without a config of its own takes the *broker's key*, the first that is set. *Effect* is what
+*Update*: `per-broker` and `cluster-wide` keys may be changed while a broker runs (`kafka-configs.sh --entity-type brokers`), and
+act at once; a change of any other key is refused, also of those marked `at start` that Kafka would take. Configs of topics act at
+once too. Configs of groups that have no effect are refused; those of client metrics are kept and shown, as in a Kafka without a
+telemetry plug-in. A topic or group without a config of its own takes the *broker's key*, the first that is set. *Effect* is what
 Slipring does with a key today:
 
 - acts: the value counts.
@@ -123,7 +126,10 @@ fn default(key: &ConfigKey) -> String {
 /// When a broker's key may change; which broker's key stands in for another's.
 fn fifth_of(key: &ConfigKey) -> String {
     match key.scope {
-        Scope::Broker => key.update.name().to_owned(),
+        Scope::Broker if key.update == Update::ReadOnly || dynamic::is_taken(key) => {
+            key.update.name().to_owned()
+        }
+        Scope::Broker => format!("at start (Kafka: {})", key.update.name()),
         Scope::Topic(synonyms) => {
             let names: Vec<_> = synonyms.iter().map(|synonym| format!("`{}`", synonym.name)).collect();
             names.join(", ")

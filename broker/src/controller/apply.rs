@@ -35,6 +35,11 @@ pub async fn apply(shard: &Rc<Shard>, view: Arc<ClusterView>, change: &ViewChang
             partition.leader_epoch = home.leader_epoch;
         }
     }
+    if let Some(config) = &change.config {
+        for store in &shard.stores {
+            store.set_producer_expiry(config.producer_id_expiration_ms);
+        }
+    }
     for topic in &change.settings {
         let config = log_config(&topic.settings);
         for partition in

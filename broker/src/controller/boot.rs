@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use slipring_machine::controller::{
     ActivateController, BrokerRef, Command, Controller, ControllerConfig, RegisterBroker, Reply,
@@ -21,14 +22,18 @@ use super::metadata_log::{self, MetadataLog};
 use super::placement::{self, Placement};
 use super::strays;
 use super::view::{ClusterView, Directories, Local, SUPPORTED_FEATURES};
+use crate::net::listener::ConnectionCounts;
 use crate::partition::Partition;
 use crate::runtime::{self, Queue};
 use crate::shard::Shard;
 
 /// What the controller starts from.
+#[derive(Clone)]
 pub struct Seed {
     /// The listeners' names and the addresses they are bound to.
     pub addresses: Vec<(String, SocketAddr)>,
+    /// The connections of the process, whose limits may change.
+    pub connections: Arc<ConnectionCounts>,
 }
 
 /// The metadata log's one partition.
@@ -74,9 +79,14 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     let (placement, placement_path) = read_placement(shard).await;
     let directories =
         shard.directories.iter().map(|open| DirectoryId(open.directory.directory_id())).collect();
-    let local = Local { config: shard.config.clone(), placement, directories: Directories(directories) };
+    let local = Local {
+        started_with: shard.config.clone(),
+        placement,
+        directories: Directories(directories),
+        connections: seed.connections.clone(),
+    };
     let cluster_id: std::sync::Arc<str> = shard.view().cluster_id().into();
-    let view = ClusterView::empty(MetadataImage::empty(cluster_id.clone()), node);
+    let view = ClusterView::empty(MetadataImage::empty(cluster_id.clone()), shard.config.clone());
     let controller = Controller::new(controller_config, image.clone());
     let mut host = ControllerHost::new(shard.clone(), controller, led, view, local, placement_path);
     // Everything that the log says, before this start changes any of it: the logs are opened here.

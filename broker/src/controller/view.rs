@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slipring_machine::image::{
-    BrokerImage, ConfigResource, DirectoryId, ImageDelta, METADATA_VERSION, MetadataImage, TopicImage,
+    BrokerImage, ConfigKind, ConfigResource, DirectoryId, ImageDelta, METADATA_VERSION, MetadataImage,
+    TopicImage,
 };
 use slipring_protocol::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
 
 use super::placement::Placement;
 use crate::config::BrokerConfig;
+use crate::config::dynamic;
 use crate::config::internal_topic::{OFFSETS_TOPIC, SHARES_TOPIC, TRANSACTIONS_TOPIC};
 use crate::config::topic::{TopicOverrides, TopicSettings};
+use crate::config::values::DynamicValues;
+use crate::net::listener::ConnectionCounts;
 use crate::runtime::mailbox::ShardId;
 
 /// Topics that only the broker itself writes.
@@ -29,7 +33,7 @@ pub fn is_internal(topic: &str) -> bool {
 #[derive(Clone)]
 pub struct ClusterView {
     image: MetadataImage,
-    node: BrokerId,
+    config: Arc<BrokerConfig>,
     topics: BTreeMap<Arc<str>, Arc<TopicView>>,
     by_id: BTreeMap<TopicId, Arc<TopicView>>,
     brokers: Vec<BrokerView>,
@@ -109,6 +113,8 @@ pub struct ViewChange {
     pub reigns: Vec<PartitionHome>,
     /// Topics whose configs changed.
     pub settings: Vec<Arc<TopicView>>,
+    /// The broker's configuration, when dynamic values changed it.
+    pub config: Option<Arc<BrokerConfig>>,
 }
 
 /// Where a partition lives on this broker.
@@ -128,12 +134,14 @@ pub struct PartitionHome {
 
 /// What this broker adds to the metadata: where things lie on it.
 pub struct Local {
-    /// Its configuration.
-    pub config: Arc<BrokerConfig>,
+    /// The configuration that it was started with.
+    pub started_with: Arc<BrokerConfig>,
     /// Which core owns what.
     pub placement: Placement,
     /// Its data directories.
     pub directories: Directories,
+    /// The connections of the process.
+    pub connections: Arc<ConnectionCounts>,
 }
 
 /// This broker's data directories by id, in the order of `log.dirs`.
@@ -148,8 +156,8 @@ impl Directories {
 impl ClusterView {
     /// A cluster without topics.
     #[must_use]
-    pub fn empty(image: MetadataImage, node: BrokerId) -> Self {
-        Self { image, node, topics: BTreeMap::new(), by_id: BTreeMap::new(), brokers: Vec::new() }
+    pub fn empty(image: MetadataImage, config: Arc<BrokerConfig>) -> Self {
+        Self { image, config, topics: BTreeMap::new(), by_id: BTreeMap::new(), brokers: Vec::new() }
     }
 
     /// The next version: `image` came from this view's by `delta`. New partitions are placed on cores.
@@ -161,11 +169,16 @@ impl ClusterView {
             next.remove(topic.id, local, &mut change);
         }
         let changed = delta.topics_changed.iter().map(|change| &change.new);
-        let configured =
-            delta.configs_changed.iter().filter_map(|resource| next.image.topic(&resource.name)).cloned();
+        let of_topics = delta.configs_changed.iter().filter(|resource| resource.kind == ConfigKind::TOPIC);
+        let configured = of_topics.filter_map(|resource| next.image.topic(&resource.name)).cloned();
         let mut touched: BTreeMap<TopicId, Arc<TopicImage>> =
             delta.topics_created.iter().chain(changed).map(|topic| (topic.id, topic.clone())).collect();
         touched.extend(configured.map(|topic| (topic.id, topic)));
+        if delta.configs_changed.iter().any(|resource| resource.kind == ConfigKind::BROKER) {
+            next.configure(local, &mut change);
+            // What topics do not set themselves, the broker's values decide.
+            touched.extend(next.image.topics().map(|topic| (topic.id, topic.clone())));
+        }
         if !delta.brokers_changed.is_empty() {
             next.brokers = next.image.brokers().map(|broker| BrokerView::new(broker)).collect();
             // Which replicas are offline depends on the brokers.
@@ -177,11 +190,25 @@ impl ClusterView {
         (next, change)
     }
 
+    /// Puts the dynamic values of this broker and of the cluster over what it was started with.
+    fn configure(&mut self, local: &Local, change: &mut ViewChange) {
+        let of = |name: &str| dynamic_configs(&self.image, ConfigKind::BROKER, name);
+        let node = self.node().0.to_string();
+        match dynamic::applied(&local.started_with, of(""), of(&node)) {
+            Ok(config) => {
+                local.connections.set_limits(config.network.connection_limits());
+                self.config = Arc::new(config);
+                change.config = Some(self.config.clone());
+            }
+            Err(error) => tracing::error!(%error, "dynamic configs can't be applied: the present ones stay"),
+        }
+    }
+
     fn put(&mut self, image: &TopicImage, local: &mut Local, change: &mut ViewChange) {
         let old = self.by_id.get(&image.id).cloned();
         let partitions = image.partitions().map(|(index, partition)| {
             let id = TopicIdPartition { topic_id: image.id, partition: index };
-            let is_local = partition.replicas.contains(&self.node);
+            let is_local = partition.replicas.contains(&self.node());
             PartitionView {
                 owner: is_local.then(|| local.placement.place(id)),
                 leader: partition.leader.unwrap_or(BrokerId(-1)),
@@ -192,7 +219,7 @@ impl ClusterView {
             }
         });
         let overrides = overrides(&self.image, &image.name);
-        let (settings, invalid) = TopicSettings::resolve(local.config.values(), &overrides);
+        let (settings, invalid) = TopicSettings::resolve(self.config.values(), &overrides);
         for invalid in invalid {
             tracing::warn!(topic = %image.name, %invalid, "config ignored");
         }
@@ -238,7 +265,7 @@ impl ClusterView {
         directories: &Directories,
     ) -> Option<PartitionHome> {
         let id = TopicIdPartition { topic_id: topic.id, partition: index };
-        let assigned = self.image.partition(id).and_then(|image| image.directory(self.node));
+        let assigned = self.image.partition(id).and_then(|image| image.directory(self.node()));
         let directory = assigned.and_then(|assigned| directories.index(assigned)).unwrap_or(0);
         let leader_epoch = partition.leader_epoch;
         Some(PartitionHome { id, topic: topic.clone(), owner: partition.owner?, directory, leader_epoch })
@@ -279,7 +306,13 @@ impl ClusterView {
     /// This broker.
     #[must_use]
     pub fn node(&self) -> BrokerId {
-        self.node
+        self.config.node_id
+    }
+
+    /// This broker's configuration as it is now.
+    #[must_use]
+    pub fn config(&self) -> &Arc<BrokerConfig> {
+        &self.config
     }
 
     /// The cluster's id.
@@ -291,7 +324,7 @@ impl ClusterView {
     /// What clients are told to be the controller: a broker that passes requests on, as KRaft does it.
     #[must_use]
     pub fn controller_id(&self) -> BrokerId {
-        self.node
+        self.node()
     }
 
     /// The offset up to which the metadata log is in the view.
@@ -314,7 +347,13 @@ impl ClusterView {
 /// The configs set for a topic.
 #[must_use]
 pub fn overrides(image: &MetadataImage, topic: &Arc<str>) -> TopicOverrides {
-    let set = image.configs(&ConfigResource::topic(topic.clone()));
+    dynamic_configs(image, ConfigKind::TOPIC, topic)
+}
+
+/// The configs set for a resource.
+#[must_use]
+pub fn dynamic_configs(image: &MetadataImage, kind: ConfigKind, name: &str) -> DynamicValues {
+    let set = image.configs(&ConfigResource { kind, name: name.into() });
     set.into_iter()
         .flat_map(|set| set.iter())
         .map(|(key, value)| (key.to_string(), value.to_string()))

@@ -144,7 +144,7 @@ fn new_topic(shard: &Shard, asked: &CreatableTopic) -> NewTopic {
 fn config_error(shard: &Shard, configs: &[TopicConfig]) -> Option<ApiError> {
     let wanted: BTreeMap<String, Option<String>> =
         configs.iter().map(|config| (config.name.clone(), config.value.clone())).collect();
-    let refused = topic::validate(shard.config.values(), &wanted).err();
+    let refused = topic::validate(shard.config_now().values(), &wanted).err();
     refused.map(|(code, message)| ApiError::new(code, message))
 }
 
@@ -192,5 +192,5 @@ fn configs(shard: &Shard, asked: Option<&CreatableTopic>) -> Vec<CreatableTopicC
             .with_config_source(entry.source.code())
             .with_is_sensitive(entry.is_sensitive)
     };
-    describe::created_topic(shard.config.values(), &set).into_iter().map(entry).collect()
+    describe::created_topic(shard.config_now().values(), &set).into_iter().map(entry).collect()
 }

@@ -11,9 +11,9 @@ use slipring_machine::controller::check_topic_name;
 use slipring_machine::image::ConfigKind;
 use slipring_protocol::error_code::ErrorCode;
 
+use super::configs::BROKER_LOGGER;
 use crate::config::describe::{self, BrokerResource, Entry, Wanted};
-use crate::config::values::DynamicValues;
-use crate::controller::view::overrides;
+use crate::controller::view::{dynamic_configs, overrides};
 use crate::net::connection::Closed;
 use crate::router::Request;
 use crate::runtime::conn::Piece;
@@ -49,8 +49,9 @@ fn describe(
     let wanted =
         Wanted { keys: &keys, synonyms: body.include_synonyms, documentation: body.include_documentation };
     let view = request.shard.view();
-    let values = request.shard.config.values();
+    let values = view.config().values();
     let name = resource.resource_name.as_str();
+    let set = |kind| dynamic_configs(view.image(), kind, name);
     match ConfigKind(resource.resource_type) {
         ConfigKind::TOPIC => match view.topic(name) {
             Some(topic) => Ok(describe::topic(values, &overrides(view.image(), &topic.name), wanted)),
@@ -65,23 +66,20 @@ fn describe(
         }),
         BROKER_LOGGER => {
             describe::check_logger_resource(name, view.node())?;
+            // Ours are set by an environment variable at start and are not configs.
             Ok(Vec::new())
         }
         ConfigKind::GROUP if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
         }
-        ConfigKind::GROUP => Ok(describe::group(values, &DynamicValues::new(), wanted)),
+        ConfigKind::GROUP => Ok(describe::group(values, &set(ConfigKind::GROUP), wanted)),
         ConfigKind::CLIENT_METRICS if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Client metrics subscription name must not be empty".to_owned()))
         }
-        // There are no subscriptions yet.
-        ConfigKind::CLIENT_METRICS => Ok(describe::client_metrics(&DynamicValues::new(), wanted)),
+        ConfigKind::CLIENT_METRICS => Ok(describe::client_metrics(&set(ConfigKind::CLIENT_METRICS), wanted)),
         ConfigKind(_) => unreachable!("refused with the whole request"),
     }
 }
-
-/// Levels of this broker's loggers. Ours are set by an environment variable at start and are not configs.
-const BROKER_LOGGER: ConfigKind = ConfigKind(8);
 
 /// What has configs.
 const KINDS: [ConfigKind; 5] =

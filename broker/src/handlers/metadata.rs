@@ -31,7 +31,8 @@ const IDS_FROM: i16 = 12;
 
 /// Operations on a topic that an unsecured broker allows, as a bit field of Kafka's `AclOperation` codes: read, write,
 /// create, delete, alter, describe, describe configs, alter configs.
-const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const TOPIC_OPERATIONS: i32 =
+    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// The same for the cluster: create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
 pub(super) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 

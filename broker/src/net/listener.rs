@@ -21,15 +21,20 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// How often that is worth a line.
 const EXHAUSTED_TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// Limits and socket settings (`max.connections` and its kin).
+/// How many connections there may be; may change at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// `max.connections`.
+    pub total: usize,
+    /// `max.connections.per.ip`.
+    pub per_ip: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub per_ip_overrides: BTreeMap<IpAddr, usize>,
+}
+
+/// Socket settings.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
-    /// `max.connections`.
-    pub connections_max: usize,
-    /// `max.connections.per.ip`.
-    pub connections_per_ip_max: usize,
-    /// `max.connections.per.ip.overrides`.
-    pub connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
     /// `socket.send.buffer.bytes`; `None` leaves the system's choice.
     pub send_buffer: Option<usize>,
     /// `socket.receive.buffer.bytes`; `None` leaves the system's choice.
@@ -38,19 +43,33 @@ pub struct ListenerConfig {
     pub backlog: i32,
 }
 
-/// Counts of open connections, kept by their permits.
-#[derive(Debug, Default)]
+/// Counts of open connections, kept by their permits, and what they may come to.
+#[derive(Debug)]
 pub struct ConnectionCounts {
+    limits: Mutex<ConnectionLimits>,
+    /// What the host allows, whatever the limits say.
+    host_max: usize,
     total: AtomicUsize,
     by_ip: Mutex<BTreeMap<IpAddr, usize>>,
     by_shard: Vec<AtomicUsize>,
 }
 
 impl ConnectionCounts {
-    /// No connections, on `shards` shards.
+    /// No connections, on `shards` shards; never more than `host_max`.
     #[must_use]
-    pub fn new(shards: u16) -> Arc<Self> {
-        Arc::new(Self { by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(), ..Self::default() })
+    pub fn new(shards: u16, host_max: usize, limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Mutex::new(limits),
+            host_max,
+            total: AtomicUsize::new(0),
+            by_ip: Mutex::default(),
+            by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        })
+    }
+
+    /// Other limits from now on; connections above them stay.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     fn ips(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
@@ -58,11 +77,14 @@ impl ConnectionCounts {
     }
 
     /// Admits a connection from `ip` unless a limit stands against it.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr, config: &ListenerConfig) -> Result<ConnectionPermit, Refused> {
-        if self.total.load(Ordering::Relaxed) >= config.connections_max {
-            return Err(Refused::Total(config.connections_max));
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, Refused> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let total_max = limits.total.min(self.host_max);
+        if self.total.load(Ordering::Relaxed) >= total_max {
+            return Err(Refused::Total(total_max));
         }
-        let ip_max = *config.connections_per_ip_overrides.get(&ip).unwrap_or(&config.connections_per_ip_max);
+        let ip_max = *limits.per_ip_overrides.get(&ip).unwrap_or(&limits.per_ip);
+        drop(limits);
         let mut ips = self.ips();
         let of_ip = ips.entry(ip).or_default();
         if *of_ip >= ip_max {
@@ -256,7 +278,7 @@ fn hand_over(
     counts: &Arc<ConnectionCounts>,
     inlet: &Inlet<Message>,
 ) -> io::Result<()> {
-    let permit = counts.admit(peer, config).map_err(io::Error::other)?;
+    let permit = counts.admit(peer).map_err(io::Error::other)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
     if let Some(bytes) = config.send_buffer {

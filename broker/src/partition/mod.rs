@@ -6,6 +6,7 @@ pub mod offsets;
 pub mod produce;
 pub mod records;
 pub mod replay;
+pub mod sizes;
 pub mod table;
 
 use std::cell::Cell;

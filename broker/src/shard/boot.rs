@@ -73,7 +73,7 @@ pub async fn start(seed: ShardSeed, disk: Disk) -> Result<Rc<Shard>, String> {
     }
     let cluster_id =
         directories.first().map(|open| open.directory.cluster_id().to_owned()).unwrap_or_default();
-    let view = Arc::new(ClusterView::empty(MetadataImage::empty(cluster_id.into()), config.node_id));
+    let view = Arc::new(ClusterView::empty(MetadataImage::empty(cluster_id.into()), config.clone()));
     let metrics = metrics.on_shard();
     // Half of what the tails may take.
     let network_bytes_max = store_config.tail_bytes / 2 * stores.len();

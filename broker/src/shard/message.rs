@@ -9,12 +9,15 @@ use slipring_protocol::batch::CheckedBatch;
 use slipring_protocol::error_code::ErrorCode;
 use slipring_protocol::ids::{PartitionIndex, TopicIdPartition};
 
+use slipring_storage::producer_state::snapshot::SnapshotEntry;
+
 use crate::controller::view::{ClusterView, ViewChange};
 use crate::net::listener::Accepted;
 use crate::partition::fetch::{FetchPart, FetchPlan};
 use crate::partition::offsets::{EpochEndAnswer, EpochEndQuery, OffsetAnswer, OffsetQuery};
 use crate::partition::produce::Produced;
 use crate::partition::records::{DeleteRecordsAnswer, DeleteRecordsQuery};
+use crate::partition::sizes::LogSize;
 use crate::runtime::Instant;
 use crate::runtime::mailbox::ShardId;
 
@@ -85,6 +88,10 @@ pub enum ShardRequest {
     EpochEnds(Vec<EpochEndQuery>),
     /// DeleteRecords.
     DeleteRecords(Vec<DeleteRecordsQuery>),
+    /// What the partitions of this core take on disk.
+    LogSizes,
+    /// The idempotent producers of partitions.
+    Producers(Vec<TopicIdPartition>),
     /// A fetch session whose client has reconnected to the asking core.
     TakeSession(SessionId),
     /// A command for the controller (shard 0).
@@ -107,6 +114,10 @@ pub enum ShardReply {
     EpochEnds(Vec<EpochEndAnswer>),
     /// To `DeleteRecords`.
     DeleteRecords(Vec<DeleteRecordsAnswer>),
+    /// To `LogSizes`.
+    LogSizes(Vec<LogSize>),
+    /// To `Producers`: one for each partition, `None` where it is not here.
+    Producers(Vec<Option<Vec<SnapshotEntry>>>),
     /// To `TakeSession`: the session, if it was here.
     Session(Option<Box<MovedSession>>),
     /// To `Control`; nothing when the broker is stopping.

@@ -50,7 +50,7 @@ use crate::validation::Validators;
 pub struct Shard {
     /// Which core.
     pub id: ShardId,
-    /// The broker's configuration.
+    /// The configuration that the broker was started with. What may change while it runs is the view's.
     pub config: Arc<BrokerConfig>,
     /// The storage engine's way to this core's ring.
     pub disk: Disk,
@@ -211,6 +211,11 @@ impl Shard {
     /// The view of this moment.
     pub fn view(&self) -> Arc<ClusterView> {
         self.view.borrow().clone()
+    }
+
+    /// The broker's configuration as it is now, dynamic values included.
+    pub fn config_now(&self) -> Arc<BrokerConfig> {
+        self.view.borrow().config().clone()
     }
 
     /// Asks a shard, this one included, and waits for the answer.

@@ -10,7 +10,7 @@ use crate::controller::apply;
 use crate::coordinator;
 use crate::net::budget::HELD_UP_MAX;
 use crate::partition::produce::{Outcome, Requester, append};
-use crate::partition::{fetch, offsets, records};
+use crate::partition::{fetch, offsets, records, sizes};
 use crate::runtime::mailbox::{Batch, ShardId};
 use crate::runtime::timers::TICK;
 use crate::runtime::{self, Queue};
@@ -135,6 +135,8 @@ pub async fn serve(shard: &Rc<Shard>, request: ShardRequest) -> ShardReply {
         ShardRequest::DeleteRecords(queries) => {
             ShardReply::DeleteRecords(records::delete_all(shard, queries).await)
         }
+        ShardRequest::LogSizes => ShardReply::LogSizes(sizes::all(shard)),
+        ShardRequest::Producers(partitions) => ShardReply::Producers(sizes::producers(shard, &partitions)),
         ShardRequest::Control(command) => {
             let Some(controller) = shard.controller.borrow().clone() else {
                 return ShardReply::Control(None);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod client;
+mod configs;
 mod groups;
 mod limits;
 mod media;

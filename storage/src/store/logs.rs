@@ -143,6 +143,11 @@ impl Store {
         Ok((id, report))
     }
 
+    /// Changes `producer.id.expiration.ms`; the next look for idle producers goes by it.
+    pub fn set_producer_expiry(&self, after_ms: i64) {
+        self.inner.state.borrow_mut().config.producer_id_expiration_ms = after_ms;
+    }
+
     /// Forgets the producers of all logs that are idle for `producer.id.expiration.ms`; `now` is the wall clock. Returns how
     /// many.
     pub fn expire_producers(&self, now: TimestampMs) -> usize {

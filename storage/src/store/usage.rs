@@ -2,6 +2,7 @@
 
 use super::{LogId, Store};
 use crate::error::StorageError;
+use crate::producer_state::snapshot::SnapshotEntry;
 
 /// Memory, journal and descriptors of one store at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,14 @@ impl Store {
             journal_bytes: state.journal.ring.capacity(),
             open_files: state.open_files,
         }
+    }
+
+    /// The idempotent producers that a log remembers, by id.
+    ///
+    /// # Errors
+    /// When there is no such log.
+    pub fn producers(&self, id: LogId) -> Result<Vec<SnapshotEntry>, StorageError> {
+        self.with(id, |log| log.producers.snapshot())
     }
 
     /// Bytes of a log's segments, those still on their way to the disk included; not what is allocated ahead, no indexes.

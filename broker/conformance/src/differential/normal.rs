@@ -14,6 +14,8 @@ pub(crate) struct Normaliser {
     session_ids: Vec<i64>,
     producer_ids: Vec<i64>,
     member_ids: Vec<String>,
+    /// Whether error messages are compared word by word.
+    keeps_texts: bool,
     /// Texts that stand for the broker's own place, and their stand-ins.
     own: Vec<(String, &'static str)>,
 }
@@ -25,6 +27,7 @@ impl Normaliser {
             session_ids: Vec::new(),
             producer_ids: Vec::new(),
             member_ids: Vec::new(),
+            keeps_texts: false,
             own: Vec::new(),
         }
     }
@@ -36,6 +39,11 @@ impl Normaliser {
         if !directory.is_empty() {
             self.own.push((directory.to_owned(), "<directory>"));
         }
+    }
+
+    /// From now on error messages are compared word by word, or not.
+    pub(crate) const fn keep_texts(&mut self, keeps: bool) {
+        self.keeps_texts = keeps;
     }
 
     /// Replaces what cannot be equal.
@@ -111,7 +119,8 @@ impl Normaliser {
             }
             "cluster_id" => Some("<cluster id>".to_owned()),
             "host" => value.as_str().filter(|host| !host.is_empty()).map(|_| "<host>".to_owned()),
-            "port" => value.as_i64().filter(|port| *port > 0).map(|_| "<port>".to_owned()),
+            "port" => value.as_i64().filter(|port| *port != 0).map(|_| "<port>".to_owned()),
+            "error_message" if self.keeps_texts => None,
             "error_message" | "batch_index_error_message" | "documentation" => Some("<text>".to_owned()),
             "finalized_features_epoch" => {
                 value.as_i64().filter(|epoch| *epoch >= 0).map(|_| "<epoch>".to_owned())

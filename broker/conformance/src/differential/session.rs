@@ -45,6 +45,12 @@ impl Session {
     pub(crate) fn section(&mut self, name: &'static str) {
         self.section = name;
         self.connection.reopen();
+        self.normaliser.keep_texts(false);
+    }
+
+    /// In this section error messages are compared word by word.
+    pub(crate) const fn keep_texts(&mut self) {
+        self.normaliser.keep_texts(true);
     }
 
     /// How many steps were kept.

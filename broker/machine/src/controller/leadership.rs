@@ -83,6 +83,13 @@ impl Controller {
         (change.leader.is_some() || change.isr.is_some()).then_some(change)
     }
 
+    /// Whether a replica could lead as things are.
+    pub(super) fn is_able_to_lead(&self, partition: &PartitionImage, replica: BrokerId) -> bool {
+        let Some(broker) = self.image.broker(replica) else { return false };
+        broker.is_active()
+            && partition.directory(replica).is_some_and(|directory| broker.has_online(directory))
+    }
+
     fn may_lead(&self, movement: Move, partition: &PartitionImage, replica: BrokerId) -> bool {
         let Some(broker) = self.image.broker(replica) else { return false };
         let is_active = match movement {

@@ -4,19 +4,22 @@
 //!
 //! Behaviour, error codes and messages are those of Kafka's `QuorumController` and the managers behind it
 //! (`ReplicationControlManager`, `ClusterControlManager`, `ProducerIdControlManager`) at metadata.version 4.3-IV0, with
-//! eligible leader replicas off (those in a log of Kafka are honoured). Missing, for later work: heartbeats and broker sessions, AlterPartition, reassignment,
-//! elections on request, configs, features, quotas, ACLs.
+//! eligible leader replicas off (those in a log of Kafka are honoured). Missing, for later work: heartbeats and broker sessions, AlterPartition, replicas that move,
+//! quotas, ACLs.
 
 mod activate;
 mod brokers;
+mod configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod error;
+mod features;
 mod leadership;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod reassign;
 mod topic_name;
 
 #[cfg(test)]
@@ -32,13 +35,19 @@ use slipring_protocol::metadata_records::{METADATA_VERSION_LEVEL, MetadataRecord
 
 pub use activate::ActivateController;
 pub use brokers::{BrokerRef, RegisterBroker};
+pub use configs::{
+    AlterConfigs, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResult, ConfigRules, ListChange,
+    Rules,
+};
 pub use create_partitions::{CreatePartitions, MorePartitions, PartitionsResult};
 pub use create_topics::{
     CreateTopics, CreatedTopic, NewTopic, PartitionAssignment, TopicConfig, TopicDefaults, TopicResult,
 };
 pub use delete_topics::{DeleteResult, DeleteTopics, TopicSelector};
 pub use error::ApiError;
+pub use features::{FeatureDirection, FeatureUpdate, UpdateFeatures};
 pub use producer_ids::{PRODUCER_ID_BLOCK_SIZE, ProducerIdBlock};
+pub use reassign::{AlterReassignments, ElectLeaders, ElectionKind, ElectionResult, Reassignment};
 pub use topic_name::check_topic_name;
 
 use crate::image::{BrokerEpoch, DirectoryId, ImageDelta, ImageError, MetadataImage, TopicImage};
@@ -81,6 +90,16 @@ pub enum Command {
     CreatePartitions(CreatePartitions),
     /// A broker needs producer ids.
     AllocateProducerIds(BrokerRef),
+    /// Configs change.
+    AlterConfigs(AlterConfigs),
+    /// Partitions get other replicas.
+    AlterReassignments(AlterReassignments),
+    /// Partitions elect leaders.
+    ElectLeaders(ElectLeaders),
+    /// A broker is gone for good.
+    UnregisterBroker(BrokerId),
+    /// Features get other levels.
+    UpdateFeatures(UpdateFeatures),
 }
 
 /// The answer to the [`Command`] of the same name. An outer error is one of the whole request.
@@ -102,6 +121,16 @@ pub enum Reply {
     CreatePartitions(Result<Vec<PartitionsResult>, ApiError>),
     /// The ids.
     AllocateProducerIds(Result<ProducerIdBlock, ApiError>),
+    /// One result for each resource.
+    AlterConfigs(Result<Vec<ConfigResult>, ApiError>),
+    /// One result for each partition.
+    AlterReassignments(Vec<Result<(), ApiError>>),
+    /// The results by topic.
+    ElectLeaders(Vec<ElectionResult>),
+    /// Nothing to say.
+    UnregisterBroker(Result<(), ApiError>),
+    /// Nothing to say.
+    UpdateFeatures(Result<(), ApiError>),
 }
 
 /// What was decided. The host appends `records`, replays them at once, and gives the reply when they are durable.
@@ -180,6 +209,13 @@ impl Controller {
             Command::AllocateProducerIds(broker) => {
                 self.allocate_producer_ids(broker).map(Reply::AllocateProducerIds)
             }
+            Command::AlterConfigs(command) => self.alter_configs(&command).map(Reply::AlterConfigs),
+            Command::AlterReassignments(command) => {
+                self.alter_reassignments(&command).map(Reply::AlterReassignments)
+            }
+            Command::ElectLeaders(command) => self.elect_leaders(&command).map(Reply::ElectLeaders),
+            Command::UpdateFeatures(command) => self.update_features(&command).map(Reply::UpdateFeatures),
+            Command::UnregisterBroker(id) => self.unregister_broker(id).map(Reply::UnregisterBroker),
         }
     }
 

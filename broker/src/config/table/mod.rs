@@ -75,6 +75,18 @@ pub fn topic_keys() -> impl Iterator<Item = &'static ConfigKey> {
     TOPIC.values().copied()
 }
 
+/// The group's key of this name.
+#[must_use]
+pub fn group_key(name: &str) -> Option<&'static ConfigKey> {
+    GROUP.get(name).copied()
+}
+
+/// The client metrics subscription's key of this name.
+#[must_use]
+pub fn client_metrics_key(name: &str) -> Option<&'static ConfigKey> {
+    CLIENT_METRICS.get(name).copied()
+}
+
 /// All keys of a group by name.
 pub fn group_keys() -> impl Iterator<Item = &'static ConfigKey> {
     GROUP.values().copied()

@@ -1,5 +1,8 @@
 //! The scripts. Each section makes its own topics, and nothing in it depends on what a broker answers, ids excepted.
 
+mod administration;
+mod alter_configs;
+mod alter_configs_brokers;
 mod api_versions;
 mod cluster;
 mod configs;
@@ -36,6 +39,9 @@ pub(crate) const SECTIONS: &[(&str, Script)] = &[
     ("create-partitions", create_partitions::run),
     ("delete-topics", delete_topics::run),
     ("configs", configs::run),
+    ("alter-configs", alter_configs::run),
+    ("alter-configs-brokers", alter_configs_brokers::run),
+    ("administration", administration::run),
     ("produce", produce::run),
     ("produce-invalid", produce_invalid::run),
     ("repack", repack::run),

@@ -1,7 +1,10 @@
 //! The error cases of each command, one line each, and what the records of the good ones do.
 
 mod brokers;
+mod configs;
+mod features;
 mod partitions;
+mod reassign;
 mod topics;
 
 use std::sync::Arc;
