@@ -11,7 +11,7 @@ use super::table;
 use super::value::Value;
 use super::values::DynamicValues;
 
-/// Rates of replication between brokers (KIP-73), which only dynamic configs have. Tools that move partitions set and remove
+/// Rates of replication between brokers (KIP-73), which only dynamic configs have. `kafka-reassign-partitions` sets and removes
 /// them; with one broker there is nothing to slow down.
 const REPLICATION_RATES: [&str; 3] = [
     "leader.replication.throttled.rate",
@@ -44,9 +44,10 @@ pub fn is_taken(key: &ConfigKey) -> bool {
         let mut synonyms = table::topic_keys().flat_map(ConfigKey::broker_synonyms);
         synonyms.any(|synonym| synonym.name == key.name)
     };
-    key.update != Update::ReadOnly
-        && !AT_START_ONLY.contains(&key.name)
-        && (key.effect == Effect::Acts || stands_in())
+    REPLICATION_RATES.contains(&key.name)
+        || key.update != Update::ReadOnly
+            && !AT_START_ONLY.contains(&key.name)
+            && (key.effect == Effect::Acts || stands_in())
 }
 
 /// Whether a broker, or the cluster, may have just these dynamic configs.
@@ -65,7 +66,8 @@ pub fn check(
     };
     let is = |name: &str, update: Update| table::broker_key(name).is_some_and(|key| key.update == update);
     let fixed = "Cannot update these configs dynamically";
-    unless_any(fixed, &|name| is(name, Update::ReadOnly) && !OF_LISTENERS_ONLY.contains(&name))?;
+    let is_exempt = |name: &str| OF_LISTENERS_ONLY.contains(&name) || REPLICATION_RATES.contains(&name);
+    unless_any(fixed, &|name| is(name, Update::ReadOnly) && !is_exempt(name))?;
     unless_any(
         "These security configs can be dynamically updated only per-listener using the listener prefix",
         &|name| OF_LISTENERS_ONLY.contains(&name),
@@ -136,4 +138,74 @@ pub fn applied(
         configs
     };
     started_with.with_dynamic(usable(default), usable(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Overrides;
+    use super::*;
+
+    fn config() -> BrokerConfig {
+        BrokerConfig::load(None, &[], &Overrides::default()).unwrap().0
+    }
+
+    fn configs(pairs: &[(&str, &str)]) -> DynamicValues {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Kafka 4.3.0's own answers where it refuses too; the last two it would take.
+    #[test]
+    fn what_would_have_no_effect_is_refused() {
+        let cases = [
+            ("num.partitions", "3", "Cannot update these configs dynamically: [num.partitions]"),
+            (
+                "ssl.keystore.type",
+                "PEM",
+                "These security configs can be dynamically updated only per-listener using the listener prefix: \
+                 [ssl.keystore.type]",
+            ),
+            (
+                "message.max.bytes",
+                "x",
+                "Invalid value x for configuration message.max.bytes: Not a number of type INT",
+            ),
+            (
+                "log.retention.ms",
+                "0",
+                "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+            ),
+            (
+                "leader.replication.throttled.rate",
+                "-1",
+                "Invalid value -1 for configuration leader.replication.throttled.rate: Value must be at least 0",
+            ),
+            ("num.io.threads", "9", "Cannot update these configs dynamically: [num.io.threads]"),
+            ("background.threads", "2", "Cannot update these configs dynamically: [background.threads]"),
+        ];
+        for (name, value, why) in cases {
+            for of_one_broker in [true, false] {
+                let refused = check(&config(), of_one_broker, &configs(&[(name, value)])).unwrap_err();
+                assert_eq!(refused, (ErrorCode::InvalidRequest, why.to_owned()));
+            }
+        }
+        let listeners = configs(&[("listeners", "PLAINTEXT://:1")]);
+        let (_, of_all) = check(&config(), false, &listeners).unwrap_err();
+        assert_eq!(
+            of_all,
+            "Cannot update these configs at default cluster level, broker id must be specified: [listeners]"
+        );
+        check(&config(), true, &configs(&[("leader.replication.throttled.rate", "1000")])).unwrap();
+    }
+
+    #[test]
+    fn values_of_one_broker_stand_over_those_of_the_cluster_and_misfits_are_left_out() {
+        let default = configs(&[("message.max.bytes", "2000"), ("log.roll.ms", "x"), ("node.id", "9")]);
+        let own =
+            configs(&[("message.max.bytes", "3000"), ("num.io.threads", "9"), ("max.connections", "5")]);
+        let both = applied(&config(), default.clone(), own).unwrap();
+        assert_eq!((both.topic_defaults.message_bytes_max, both.network.connections_max), (3000, 5));
+        let one = applied(&config(), default, DynamicValues::new()).unwrap();
+        assert_eq!((one.topic_defaults.message_bytes_max, one.node_id), (2000, config().node_id));
+        assert_eq!(one.topic_defaults.segment_ms, config().topic_defaults.segment_ms);
+    }
 }
