@@ -164,3 +164,29 @@ fn a_log_found_without_its_owner_survives_the_next_power_cut() {
         run.close().await.unwrap();
     });
 }
+
+/// Also of a log that nobody wrote to between the crash and the stop.
+#[test]
+fn producers_found_by_a_scan_are_known_after_a_clean_stop() {
+    let sim = SimDisk::new(2);
+    let sent = batch_of(0, 1, 10, Some((ProducerId(7), ProducerEpoch(0), Sequence(0))));
+    block_on(&Disk::Sim(sim.clone()), async {
+        let mut run = Run::start(&Disk::Sim(sim.clone()), 1, small()).await.unwrap();
+        let id = run.create(0, LogConfig::default()).await.unwrap();
+        append(&run.stores[0], id, &sent, 0).unwrap();
+        assert_eq!(run.stores[0].commit().await.advanced.len(), 1);
+    });
+    let disk = Disk::Sim(sim.reopen());
+    block_on(&disk, async {
+        for epoch in 1..3 {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            let report = run.open(0, LogConfig::default(), epoch).await.unwrap();
+            assert_eq!((report.trusted, report.log_end), (epoch == 2, Offset(1)));
+            if epoch == 2 {
+                let (store, id) = run.store(0);
+                assert!(append(store, id, &sent, epoch).unwrap().duplicate.is_some());
+            }
+            run.close().await.unwrap();
+        }
+    });
+}

@@ -138,7 +138,12 @@ impl Store {
         let OpenedLog { log, report } = opened;
         let id = self.insert(log, &new);
         if !report.trusted {
-            self.inner.state.borrow_mut().checkpoint_due = true;
+            let mut state = self.inner.state.borrow_mut();
+            state.checkpoint_due = true;
+            // A clean stop then leaves what the next start trusts: above all a snapshot of the producers that the scan found.
+            if let Some(log) = state.logs.get_mut(id) {
+                log.touched = true;
+            }
         }
         Ok((id, report))
     }

@@ -169,6 +169,8 @@ struct State {
     /// Logs that retention has yet to look at, and the wall clock it goes by.
     retention: VecDeque<LogId>,
     retention_now: TimestampMs,
+    /// Until the last of them has been dealt with.
+    retaining: bool,
     /// Renamed files by when to unlink them.
     doomed: BTreeMap<(u64, u64), retain::Doomed>,
     /// What commits brought that the caller of [`Store::commit`] has not seen yet.
@@ -226,6 +228,7 @@ impl Store {
             removals: VecDeque::new(),
             retention: VecDeque::new(),
             retention_now: TimestampMs(0),
+            retaining: false,
             doomed: BTreeMap::new(),
             outcome: Committed::default(),
             open_files: 0,

@@ -60,12 +60,19 @@ impl Store {
     /// wall clock. Ignored while an earlier look is still under way.
     pub fn begin_retention(&self, now: TimestampMs) {
         let mut state = self.inner.state.borrow_mut();
-        if state.retention.is_empty() {
+        if !state.retaining {
             state.retention_now = now;
             state.retention = state.logs.ids().into();
+            state.retaining = true;
             drop(state);
             self.inner.work.notify();
         }
+    }
+
+    /// Whether a look that [`Store::begin_retention`] began is still under way: log starts may move until it is not.
+    #[must_use]
+    pub fn is_retaining(&self) -> bool {
+        self.inner.state.borrow().retaining
     }
 
     /// Moves log starts up to the given offsets (`Offset(-1)`: the high watermark). When it answers, the new log starts
@@ -142,7 +149,9 @@ impl Store {
         if let Err(error) = self.cut(cuts, now_ms).await {
             tracing::warn!(%error, "retention deletes nothing for now");
         }
-        !self.inner.state.borrow().retention.is_empty()
+        let mut state = self.inner.state.borrow_mut();
+        state.retaining &= !state.retention.is_empty();
+        state.retaining
     }
 
     /// Whether segments of a log may go, loading the timestamps that it takes to know.

@@ -308,16 +308,28 @@ async fn delete_records(run: &mut Run, rng: &mut Rng, model: &mut Model) -> Resu
 
 /// Retention over all logs.
 async fn retain(run: &Run, now_ms: u64, model: &mut Model) -> Result<(), String> {
-    // It may move any log start up to its high watermark before it is interrupted.
+    // It may move any log start up to its high watermark before it is interrupted; that may rise until then.
     for (topic, (place, id)) in &run.logs {
         let bounds = run.stores[*place].bounds(*id).unwrap();
         let log = model.topics.get_mut(topic).unwrap();
-        log.start_tried = log.start_tried.max(bounds.high_watermark.0);
+        log.start_tried = log.start_tried.max(bounds.log_end.0);
     }
     for store in run.stores.clone() {
         store.begin_retention(TimestampMs(1_000_000 + model.next_record as i64));
     }
     background(run, now_ms, model).await?;
+    for store in run.stores.clone() {
+        // A background task may be in the middle of a step: then the look is its.
+        let mut rounds = 0;
+        while store.is_retaining() {
+            store.background(now_ms).await;
+            yield_now().await;
+            rounds += 1;
+            if rounds > 10_000 {
+                return Err("retention does not end".to_owned());
+            }
+        }
+    }
     for (topic, (place, id)) in &run.logs {
         let start = run.stores[*place].bounds(*id).unwrap().log_start.0;
         let log = model.topics.get_mut(topic).unwrap();
