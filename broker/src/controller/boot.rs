@@ -11,7 +11,7 @@ use slipring_machine::controller::{
     ActivateController, BrokerRef, Command, Controller, ControllerConfig, RegisterBroker, Reply,
 };
 use slipring_machine::image::{DirectoryId, ImageDelta, MetadataImage};
-use slipring_protocol::ids::{LeaderEpoch, PartitionIndex, TopicId, TopicIdPartition};
+use slipring_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
 use slipring_protocol::metadata_records::{Endpoint, FeatureRange, MetadataRecord};
 use slipring_storage::error::StorageError;
 use slipring_storage::log::LogConfig;
@@ -66,6 +66,9 @@ pub async fn start_controller(shard: &Rc<Shard>, seed: Seed) -> Result<(), HostE
     if let Some(error) = damaged {
         return Err(error.into());
     }
+    if store.bounds(log).map_err(metadata_log::MetadataLogError::from)?.log_end == Offset(0) {
+        strays::refuse_any(&shard.directories)?;
+    }
     strays::clear(&shard.disk, &shard.directories, &image, &removed).await.map_err(HostError::Strays)?;
     let directory = &shard.directories[0].directory;
     let state_path = directory.partition_path(METADATA_DIRECTORY).join("quorum-state");
@@ -111,7 +114,12 @@ async fn open_log(shard: &Rc<Shard>) -> Result<LogId, StorageError> {
     let new = NewLog { id: METADATA, topic: topic.clone(), config, leader_epoch: LeaderEpoch(0) };
     let (store, directory) = (&shard.stores[0], &shard.directories[0]);
     let log = if directory.has_log(METADATA, &topic) {
-        store.open_log(new, &directory.recovered, runtime::wall_clock()).await?.0
+        let (log, report) = store.open_log(new, &directory.recovered, runtime::wall_clock()).await?;
+        if let Some(damage) = report.damage {
+            // What comes behind is not known: topics made there would look like strays.
+            return Err(damage);
+        }
+        log
     } else {
         store.create_log(new).await?
     };

@@ -45,6 +45,16 @@ pub enum HostError {
     /// Its own records contradict each other.
     #[error("the metadata log contradicts itself: {0}")]
     Image(#[from] ImageError),
+    /// There are logs, and no metadata that could tell of their topics: moving them aside would hide all of them.
+    #[error(
+        "the metadata log is empty, but {logs} logs of topics are there, such as {example}: bring __cluster_metadata-0 back, or move them away"
+    )]
+    MetadataLost {
+        /// How many.
+        logs: usize,
+        /// One of them.
+        example: String,
+    },
     /// Logs without a topic can't be moved out of the way.
     #[error("logs of deleted topics can't be cleared: {0}")]
     Strays(std::io::Error),

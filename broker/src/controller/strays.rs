@@ -10,8 +10,26 @@ use slipring_protocol::ids::{TopicId, TopicIdPartition};
 use slipring_storage::disk::Disk;
 use slipring_storage::layout;
 
+use super::host::HostError;
 use crate::boot::directories::{OpenDirectory, remove};
 use crate::runtime;
+
+/// Refuses a start with logs of topics when the metadata log holds nothing: it was lost, since topics are made there first.
+/// (Kafka takes all of them for strays then.)
+pub(super) fn refuse_any(directories: &[OpenDirectory]) -> Result<(), HostError> {
+    let known = |topic_id: &TopicId| *topic_id != TopicId::CLUSTER_METADATA;
+    let mut logs = directories
+        .iter()
+        .flat_map(|open| open.logs.iter())
+        .filter(|(_, topic_id)| topic_id.as_ref().is_some_and(known));
+    match logs.next() {
+        None => Ok(()),
+        Some((partition, _)) => {
+            let example = layout::partition_directory(&partition.topic, partition.partition);
+            Err(HostError::MetadataLost { logs: 1 + logs.count(), example })
+        }
+    }
+}
 
 /// Clears all directories. `removed` are the topics that the metadata log has seen go.
 ///
