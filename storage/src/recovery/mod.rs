@@ -6,6 +6,7 @@
 mod directory;
 pub(crate) mod files;
 mod open;
+mod producers;
 mod promises;
 mod replayed;
 pub(crate) mod scan;

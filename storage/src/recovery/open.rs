@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use slipring_protocol::batch::BatchHeader;
 use slipring_protocol::ids::{Offset, TimestampMs, TopicPartition};
 
 use super::directory::DirectoryRecovery;
 use super::files::{first_timestamp, last_block, read_if_there, remove_below, write_indexes};
+use super::producers::note_producer;
 use super::promises::Promise;
 use super::scan::{ScanEnd, ScanRange, scan};
 use crate::checkpoint::{self, FileError};
@@ -19,7 +21,8 @@ use crate::error::{IoContext, StorageError};
 use crate::layout::{self, FileState as NameState, SegmentFile};
 use crate::log::segment::{Cold, Indexes, Segment};
 use crate::log::{Log, LogParts};
-use crate::producer_state::{ProducerState, snapshot};
+use crate::producer_state::ProducerState;
+use crate::segment::index::IndexView;
 use crate::store::{LogOpenReport, NewLog};
 
 /// A log and how it was opened.
@@ -30,28 +33,28 @@ pub(crate) struct OpenedLog {
 
 /// Files of one segment as found.
 #[derive(Clone, Copy, Debug, Default)]
-struct Found {
-    size: u64,
+pub(super) struct Found {
+    pub(super) size: u64,
     offset_index: u64,
     time_index: u64,
     modified: TimestampMs,
 }
 
 /// What opening works with.
-struct Opening<'a> {
-    disk: &'a Disk,
-    directory: PathBuf,
+pub(super) struct Opening<'a> {
+    pub(super) disk: &'a Disk,
+    pub(super) directory: PathBuf,
     new: &'a NewLog,
-    files: BTreeMap<Offset, Found>,
-    snapshots: Vec<Offset>,
-    log_start: Offset,
+    pub(super) files: BTreeMap<Offset, Found>,
+    pub(super) snapshots: Vec<Offset>,
+    pub(super) log_start: Offset,
     recovery_point: Option<Offset>,
     promise: Option<Promise>,
     /// Slipring wrote last: segments then follow each other without a gap, since a log rolls where it ends.
     ours: bool,
     clean: bool,
     epochs: EpochCache,
-    expiry: ProducerExpiry,
+    pub(super) expiry: ProducerExpiry,
 }
 
 /// When producers count as gone.
@@ -99,8 +102,8 @@ pub(crate) async fn open(
     };
     let trusted = recovered.clean || (recovered.ours && promise.is_none());
     match opening.trusted_end().filter(|_| trusted) {
-        Some(end) => opening.open_trusted(end).await,
-        None => opening.open_scanning().await,
+        Some(end) if recovered.clean || opening.ends_at(end).await? => opening.open_trusted(end).await,
+        Some(_) | None => opening.open_scanning().await,
     }
 }
 
@@ -161,6 +164,25 @@ impl Opening<'_> {
         }
     }
 
+    /// Whether the last file ends with the batch before `end`. After a crash that is looked at also where no journal speaks of
+    /// the log: the very first commit may have been lost, and its direct writes not.
+    async fn ends_at(&self, end: Offset) -> Result<bool, StorageError> {
+        let Some((base, found)) = self.files.last_key_value().filter(|(_, found)| found.size > 0) else {
+            return Ok(true);
+        };
+        let index =
+            read_if_there(self.disk, &self.directory.join(SegmentFile::OffsetIndex.name(*base))).await?;
+        let view = index.and_then(|bytes| IndexView::new(*base, Bytes::from(bytes)).ok());
+        let from = view.and_then(|view| view.last_entry()).map_or(0, |entry| u64::from(entry.position));
+        if from >= found.size {
+            return Ok(false);
+        }
+        let file = self.open_file(*base, false).await?;
+        let range = ScanRange { from, to: found.size, expected: *base };
+        let last = scan(self.disk, &file, range, |_, _, _| {}).await?;
+        Ok(last.invalid.is_none() && last.next == end)
+    }
+
     async fn open_trusted(self, end: Offset) -> Result<OpenedLog, StorageError> {
         if !self.clean && self.files.values().any(|found| found.size == 0) {
             // A file that was only just made when the process ended: its entry may not be durable yet.
@@ -216,7 +238,7 @@ impl Opening<'_> {
         last_block(self.disk, &file, size).await
     }
 
-    async fn open_file(&self, base: Offset, write: bool) -> Result<DiskFile, StorageError> {
+    pub(super) async fn open_file(&self, base: Offset, write: bool) -> Result<DiskFile, StorageError> {
         let path = self.directory.join(SegmentFile::Log.name(base));
         let options = OpenOptions { write, create: false, direct: true };
         self.disk.open(&path, options).await.context("opening", &path)
@@ -255,6 +277,9 @@ impl Opening<'_> {
             }
         }
         self.check_promise_kept(&mut state);
+        if state.damage.is_none() && state.next < self.log_start {
+            self.start_over(&mut state).await?;
+        }
         self.remove_snapshots_above(state.next).await?;
         if self.epochs.truncate_from_end(state.next) || state.report.scanned_bytes > 0 {
             let path = self.directory.join(layout::LEADER_EPOCH_CHECKPOINT);
@@ -352,6 +377,32 @@ impl Opening<'_> {
         }
     }
 
+    /// All that is left was deleted: what came behind went with the power (`written`). Offsets are not given a second time, so
+    /// the log is empty where it was said to begin (`UnifiedLog.truncateFullyAndStartAt`).
+    async fn start_over(&self, state: &mut Scanned) -> Result<(), StorageError> {
+        for (base, found) in &self.files {
+            self.remove_segment(*base).await?;
+            state.report.truncated_bytes += found.size;
+        }
+        state.segments.clear();
+        state.next = self.log_start;
+        state.producers.set_end(self.log_start);
+        Ok(())
+    }
+
+    async fn remove_segment(&self, base: Offset) -> Result<(), StorageError> {
+        for kind in SegmentFile::ALL {
+            let path = self.directory.join(kind.name(base));
+            match self.disk.remove_file(&path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StorageError::io("removing", &path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the segments behind a torn one, unless the log is damaged: then nothing is touched.
     async fn drop_beyond(&self, base: Offset, state: &mut Scanned) -> Result<(), StorageError> {
         let beyond: Vec<(Offset, Found)> = self
@@ -368,74 +419,8 @@ impl Opening<'_> {
             return Ok(());
         }
         for (other, found) in beyond {
-            for kind in SegmentFile::ALL {
-                let path = self.directory.join(kind.name(other));
-                match self.disk.remove_file(&path).await {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(StorageError::io("removing", &path, error));
-                    }
-                    _ => {}
-                }
-            }
+            self.remove_segment(other).await?;
             state.report.truncated_bytes += found.size;
-        }
-        Ok(())
-    }
-
-    /// The newest usable snapshot at or below `end`; damaged ones are removed.
-    async fn load_snapshot(&self, end: Offset) -> Result<ProducerState, StorageError> {
-        let mut producers = ProducerState::new(self.log_start);
-        let mut candidates: Vec<Offset> = self.snapshots.iter().copied().filter(|at| *at <= end).collect();
-        candidates.sort_unstable();
-        while let Some(at) = candidates.pop() {
-            let path = self.directory.join(SegmentFile::ProducerSnapshot.name(at));
-            let Some(bytes) = read_if_there(self.disk, &path).await? else { continue };
-            match snapshot::decode(&bytes) {
-                Ok(entries) => {
-                    producers.load(at, &entries, self.expiry.now, self.expiry.after_ms);
-                    return Ok(producers);
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "snapshot removed");
-                    self.disk.remove_file(&path).await.context("removing", &path)?;
-                }
-            }
-        }
-        Ok(producers)
-    }
-
-    /// Applies the batches between a snapshot and where the scan or the log begins.
-    async fn replay_producers(
-        &self,
-        producers: &mut ProducerState,
-        from: Offset,
-        to: Offset,
-    ) -> Result<(), StorageError> {
-        let bases: Vec<Offset> = self.files.keys().copied().collect();
-        let first = bases.partition_point(|base| *base <= from).saturating_sub(1);
-        for base in bases.iter().skip(first).filter(|base| **base < to) {
-            let file = self.open_file(*base, false).await?;
-            let range = ScanRange { from: 0, to: self.files[base].size, expected: *base };
-            scan(self.disk, &file, range, |header, _, _| {
-                if header.base_offset >= from && header.last_offset() < to {
-                    note_producer(producers, header);
-                }
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Snapshots beyond the log's end describe what is no longer there.
-    async fn remove_snapshots_above(&self, end: Offset) -> Result<(), StorageError> {
-        for at in self.snapshots.iter().filter(|at| **at > end) {
-            let path = self.directory.join(SegmentFile::ProducerSnapshot.name(*at));
-            match self.disk.remove_file(&path).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StorageError::io("removing", &path, error));
-                }
-                _ => {}
-            }
         }
         Ok(())
     }
@@ -485,14 +470,6 @@ struct Scanned {
 fn note_epoch(epochs: &mut EpochCache, header: &BatchHeader) {
     if epochs.latest().is_none_or(|latest| header.leader_epoch > latest.epoch) {
         epochs.assign(header.leader_epoch, header.base_offset);
-    }
-}
-
-fn note_producer(producers: &mut ProducerState, header: &BatchHeader) {
-    if header.is_control() {
-        producers.set_end(header.next_offset());
-    } else {
-        producers.apply(header, header.base_offset);
     }
 }
 
