@@ -41,6 +41,12 @@ pub enum StorageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What fenced logs left in the journal fills it: nothing more can be made durable in this directory.
+    #[error("journal full of what failed logs could not write to their files: {}", path.display())]
+    JournalFull {
+        /// The journal file.
+        path: PathBuf,
+    },
     /// A small file (checkpoint, metadata) cannot be used.
     #[error("{}: {reason}", path.display())]
     BadFile {

@@ -11,8 +11,12 @@ pub const DIRECT_SWITCH_BYTES: usize = 128 << 10;
 
 /// Size of a core's journal once it is prewritten.
 pub const JOURNAL_BYTES_DEFAULT: u64 = 256 << 20;
-/// Smallest journal that is accepted (tests use small ones to wrap often).
-pub const JOURNAL_BYTES_MIN: u64 = 64 << 10;
+/// Ring that a journal needs for so many logs, in bytes: with less, a full journal could stay full for ever (`store/relief.rs`
+/// tells why). One that is configured smaller grows to it.
+#[must_use]
+pub const fn journal_bytes_for(logs: usize) -> u64 {
+    (7 * logs as u64 + 16) * BLOCK
+}
 /// What is prewritten before the first commit, so that a first start is quick.
 pub const JOURNAL_FIRST_STEP_BYTES: u64 = 4 << 20;
 /// What one background step prewrites.
@@ -73,8 +77,9 @@ pub const fn block_ceil(position: u64) -> u64 {
 }
 
 const _: () = assert!(DIRECT_SWITCH_BYTES.is_multiple_of(BLOCK_BYTES), "direct writes are whole blocks");
-const _: () =
-    assert!(JOURNAL_BYTES_MIN.is_multiple_of(BLOCK) && JOURNAL_FIRST_STEP_BYTES.is_multiple_of(BLOCK));
-const _: () = assert!(JOURNAL_STEP_BYTES.is_multiple_of(BLOCK), "the journal grows by whole blocks");
+const _: () = assert!(
+    JOURNAL_FIRST_STEP_BYTES.is_multiple_of(BLOCK) && JOURNAL_STEP_BYTES.is_multiple_of(BLOCK),
+    "the journal grows by whole blocks"
+);
 const _: () = assert!(CARRY_BYTES_MAX < COMMIT_JOURNAL_BYTES_MAX, "copying forward leaves room for new data");
 const _: () = assert!(ALLOCATE_STEP_MIN.is_multiple_of(BLOCK) && ALLOCATE_STEP_MAX.is_multiple_of(BLOCK));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::{AlignedBuf, Disk, DiskFile, Durability, OpenOptions};
 use crate::error::{IoContext, StorageError};
-use crate::limits::{JOURNAL_FIRST_STEP_BYTES, JOURNAL_STEP_BYTES, block_floor};
+use crate::limits::{JOURNAL_FIRST_STEP_BYTES, JOURNAL_STEP_BYTES, block_ceil, block_floor};
 
 pub(crate) mod build;
 pub(crate) mod format;
@@ -136,6 +136,14 @@ impl Journal {
     pub(crate) fn growth(&self) -> Option<(u64, u64)> {
         let from = self.ring.end();
         (from < self.wanted_end).then(|| (from, self.wanted_end.min(from + JOURNAL_STEP_BYTES)))
+    }
+
+    /// The next range to prewrite towards a ring of `bytes`, which the journal has to have from now on.
+    pub(crate) fn growth_to(&mut self, bytes: u64) -> Option<(DiskFile, u64, u64)> {
+        let needed = RING_START + block_ceil(bytes);
+        let from = self.ring.end();
+        self.wanted_end = self.wanted_end.max(needed);
+        (from < needed).then(|| (self.file.clone(), from, self.wanted_end.min(from + JOURNAL_STEP_BYTES)))
     }
 
     /// No further growth: the disk refused it.

@@ -7,7 +7,7 @@
 
 use slipring_protocol::ids::Offset;
 
-use super::{Log, Mark, Pin};
+use super::{Log, Mark, Pin, Segment};
 use crate::disk::DiskFile;
 use crate::limits::block_floor;
 use crate::log::segment::FileState;
@@ -62,21 +62,21 @@ pub(crate) enum Offer {
 }
 
 impl Log {
-    /// What the next commit would take: everything staged, and with `carry` all that only the journal holds.
-    /// `switch_bytes`: from so much on a run goes straight to the segment. Changes nothing.
+    /// What the next commit would take: everything staged, as far as `fragment_bytes_max` reaches, and with `carry` all that
+    /// only the journal holds. `switch_bytes`: from so much on a run goes straight to the segment. Changes nothing.
     pub(crate) fn offer(&self, switch_bytes: usize, fragment_bytes_max: usize) -> Offer {
-        if self.deleting {
-            return Offer::Nothing;
+        if self.fence.is_some() || self.deleting {
+            return self.offer_carry();
         }
-        if self.fence.is_some() {
-            return self.offer_fenced();
-        }
+        let carry = self.carry && self.is_settled();
         let mut parts = Vec::new();
         let mut covers_all = true;
         let mut needs_file = None;
+        let mut end = Mark { offset: self.log_end, segment: self.active().base, position: self.active().end };
+        let (mut journal_bytes, mut left, mut full) = (0, 0, false);
         for segment in self.segments.range(self.first_open()..) {
             let first = segment.blocks.durable();
-            let from = match (self.carry, segment.staged()) {
+            let from = match (carry, segment.staged()) {
                 (true, _) if !segment.is_whole() => first.min(segment.journaled),
                 (_, 0) => {
                     covers_all &= segment.is_whole();
@@ -89,15 +89,30 @@ impl Log {
             let submitted = segment.blocks.submitted();
             let run = (segment.end - from) as usize;
             let mut fragment_from = from;
-            if run >= switch_bytes && whole > submitted {
-                if let FileState::Open(file) = &segment.file {
-                    let file = file.clone();
-                    let (segment, to) = (segment.base, whole);
+            let direct = run >= switch_bytes && whole > submitted;
+            let file = if let FileState::Open(file) = &segment.file { Some(file) } else { None };
+            let is_direct = direct && file.is_some();
+            journal_bytes += PART_ESTIMATE + if is_direct { (segment.end - whole) as usize } else { run };
+            if full || (journal_bytes > fragment_bytes_max && !parts.is_empty()) {
+                // The rest is for a later commit: many small segments.
+                if !full {
+                    end = end_before(segment, &parts);
+                }
+                full = true;
+                covers_all = false;
+                left += (segment.end - segment.promised.max(segment.journaled)) as usize;
+                continue;
+            }
+            match file.filter(|_| direct) {
+                Some(file) => {
+                    let (segment, to, file) = (segment.base, whole, file.clone());
                     parts.push(Part::Direct { segment, from: submitted, to, base_offset, end_offset, file });
                     fragment_from = whole;
-                } else if run > fragment_bytes_max {
+                }
+                None if direct && run > fragment_bytes_max => {
                     needs_file.get_or_insert(segment.base);
                 }
+                None => {}
             }
             covers_all &= fragment_from <= first;
             if fragment_from < segment.end {
@@ -108,44 +123,53 @@ impl Log {
         if let Some(base) = needs_file {
             return Offer::NeedsFile(base);
         }
-        let active = self.active();
-        let end = Mark { offset: self.log_end, segment: active.base, position: active.end };
-        if parts.is_empty() && self.carry {
+        if parts.is_empty() && carry {
             parts.push(repeat_end(end));
         }
-        self.finish_offer(parts, end, covers_all)
+        self.finish_offer(parts, end, covers_all, self.uncommitted - left)
     }
 
-    /// A fenced log gives nothing new, but what the journal holds of it must not be lost: it is copied forward.
-    fn offer_fenced(&self) -> Offer {
-        if !self.carry {
+    /// What copying forward takes: all that only the journal holds, nothing staged; at most a partial block unless the log
+    /// is fenced. Nothing while blocks can still go to the files instead.
+    pub(crate) fn offer_carry(&self) -> Offer {
+        if !self.carry || !self.is_settled() {
             return Offer::Nothing;
         }
         if self.end_due {
-            return self.finish_offer(vec![repeat_end(self.durable)], self.durable, false);
+            return self.finish_offer(vec![repeat_end(self.durable)], self.durable, false, 0);
         }
+        let end = if self.fence.is_some() { self.durable } else { self.written };
         let mut parts = Vec::new();
         for segment in self.segments.range(self.first_open()..) {
             let from = segment.blocks.durable();
             if from < segment.promised && segment.promised > segment.on_disk {
-                let end_offset = segment.next.min(self.durable.offset);
+                let end_offset = segment.next.min(end.offset);
                 let (segment, to) = (segment.base, segment.promised);
                 parts.push(Part::Fragment { segment, from, to, base_offset: segment, end_offset });
             }
         }
         if parts.is_empty() {
-            parts.push(repeat_end(self.durable));
+            parts.push(repeat_end(end));
         }
-        self.finish_offer(parts, self.durable, true)
+        self.finish_offer(parts, end, true, 0)
     }
 
-    fn finish_offer(&self, parts: Vec<Part>, end: Mark, covers_all: bool) -> Offer {
+    /// Whether all that could go to the files has gone there: what only the journal holds is a partial block then.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.fence.is_some() || (self.unwritten() == 0 && !self.is_writing() && !self.needs_flush())
+    }
+
+    /// Whether a flush is what keeps bytes from being durable in the files.
+    pub(crate) fn needs_flush(&self) -> bool {
+        self.segments.range(self.first_open()..).any(|segment| segment.blocks.needs_flush())
+    }
+
+    fn finish_offer(&self, parts: Vec<Part>, end: Mark, covers_all: bool, uncommitted: usize) -> Offer {
         if parts.is_empty() {
             return Offer::Nothing;
         }
         let fragment_bytes = parts.iter().map(Part::fragment_bytes).sum();
         let direct_bytes = parts.iter().map(Part::direct_bytes).sum();
-        let uncommitted = if self.fence.is_some() { 0 } else { self.uncommitted };
         Offer::Parts(Planned { parts, end, uncommitted, covers_all, fragment_bytes, direct_bytes })
     }
 
@@ -202,8 +226,7 @@ impl Log {
             }
         }
         self.written = planned.end;
-        let unflushed = self.segments.range(self.first_open()..).any(|segment| segment.blocks.needs_flush());
-        if durable && !unflushed {
+        if durable && !self.needs_flush() {
             self.durable = planned.end;
         }
         self.acknowledge()
@@ -238,6 +261,13 @@ impl Log {
     }
 }
 
+/// Where the part of the log that comes before `segment` ends, whose last descriptor is the last of `parts`.
+fn end_before(segment: &Segment, parts: &[Part]) -> Mark {
+    let (Part::Fragment { segment: before, to, .. } | Part::Direct { segment: before, to, .. }) =
+        parts.last().expect("a commit takes at least one part of a log");
+    Mark { offset: segment.base, segment: *before, position: *to }
+}
+
 /// A fragment without bytes: it only says again where the log ends. For recovery that is the last word, also on a direct write
 /// that was described before and then failed.
 fn repeat_end(end: Mark) -> Part {
@@ -249,3 +279,6 @@ fn repeat_end(end: Mark) -> Part {
         end_offset: end.offset,
     }
 }
+
+/// Bytes of a descriptor in a commit, for filling it; the exact bound is taken later.
+pub(crate) const PART_ESTIMATE: usize = 112;

@@ -24,7 +24,7 @@ pub(crate) mod tail;
 mod write_back;
 
 pub use append::{Append, Appended};
-pub(crate) use commit::{Offer, Part, Planned};
+pub(crate) use commit::{Offer, PART_ESTIMATE, Part, Planned};
 pub(crate) use read::Located;
 pub(crate) use retain::Breach;
 pub(crate) use segment::Segment;

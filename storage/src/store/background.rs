@@ -2,7 +2,6 @@
 //! blocks ahead, sealed segments, memory, flushes of `written` logs, checkpoints, growth of the journal. On the store's
 //! core, in a task of its own; commits go on between its awaits.
 
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,17 +10,12 @@ use slipring_protocol::ids::Offset;
 use super::{LogId, State, Store};
 use crate::disk::{Durability, WriteRequest};
 use crate::error::StorageError;
-use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, FLUSH_INTERVAL_MS, WRITE_BACK_BYTES, WRITE_BACK_STEP_BYTES,
-    WRITE_BACK_STEP_WRITES,
-};
+use crate::limits::{CHECKPOINT_INTERVAL_MS, FLUSH_INTERVAL_MS};
+use crate::log::WriteBack;
 use crate::log::segment::FileState;
-use crate::log::{BackLog, Log, WriteBack};
 
 /// Pause between steps that are in no hurry.
 const LEISURE: Duration = Duration::from_millis(5);
-/// Logs looked at in one step to relieve the journal.
-const PRESSURE_LOGS_MAX: usize = 256;
 
 impl Store {
     /// One bounded step of background work. `now_ms` is a monotonic clock. Gives when to call again: at once when there is
@@ -55,35 +49,15 @@ impl Store {
     /// Writes journaled blocks to their segments: of logs with much of it, and of those that keep the journal from moving
     /// on. True when there may be more.
     async fn write_back(&self) -> bool {
-        let (writes, more) = {
-            let mut state = self.inner.state.borrow_mut();
-            let pressed = state.is_pressed();
-            state.plan_write_back(pressed)
-        };
+        let (writes, more) = self.inner.state.borrow_mut().plan_write_back(false);
+        if std::mem::take(&mut self.inner.state.borrow_mut().flush_urgent) {
+            self.flush_now().await;
+        }
         if writes.is_empty() {
             return more && !self.inner.state.borrow().files_due.is_empty();
         }
         self.write_back_all(writes).await;
         true
-    }
-
-    /// Makes room in a full journal. False when nothing is left but copying forward.
-    pub(super) async fn relieve(&self) -> bool {
-        self.make_files().await;
-        // A small journal may have no room for a commit before it is half full.
-        let (writes, _) = self.inner.state.borrow_mut().plan_write_back(true);
-        if !writes.is_empty() {
-            self.write_back_all(writes).await;
-            return true;
-        }
-        let busy = {
-            let state = self.inner.state.borrow();
-            state.carry.is_empty() && state.oldest_is_busy()
-        };
-        if busy {
-            self.inner.room.next().await;
-        }
-        busy
     }
 
     pub(super) async fn write_back_all(&self, writes: Vec<(LogId, WriteBack)>) {
@@ -210,6 +184,7 @@ impl Store {
                 None => state.flushed(&flush),
             }
         }
+        self.inner.room.notify();
     }
 
     async fn checkpoint_if_due(&self, now_ms: u64) -> Option<Duration> {
@@ -237,6 +212,7 @@ impl Store {
     }
 
     async fn grow_journal(&self) -> Option<Duration> {
+        let _growing = self.inner.growing.try_enter()?;
         let (file, (from, to)) = {
             let state = self.inner.state.borrow();
             (state.journal.file.clone(), state.journal.growth()?)
@@ -279,97 +255,12 @@ impl State {
             || self.tail_bytes > self.tail_target.bytes()
     }
 
-    /// Whether the journal is getting short.
-    fn is_pressed(&self) -> bool {
-        self.journal.ring.used() > self.journal.ring.capacity() / 2
-    }
-
-    /// Whether only copying forward can give appends room again.
-    fn needs_carry(&self) -> bool {
-        self.is_full() && !self.carry.is_empty()
-    }
-
     pub(super) fn requeue_waiting(&mut self) {
         for id in std::mem::take(&mut self.waiting_for_file) {
             if self.logs.get(id).is_some_and(|log| log.fence.is_none()) {
                 self.dirty.push_back(id);
             }
         }
-    }
-
-    /// Picks journaled blocks to write back now. The second value: something was in the way.
-    fn plan_write_back(&mut self, pressed: bool) -> (Vec<(LogId, WriteBack)>, bool) {
-        let mut writes = Vec::new();
-        let mut left = WRITE_BACK_STEP_BYTES;
-        let mut blocked = false;
-        let mut waiting = Vec::new();
-        while left > 0 && writes.len() < WRITE_BACK_STEP_WRITES {
-            let Some(id) = self.write_back.pop_front() else { break };
-            let Some(log) = self.logs.get_mut(id) else { continue };
-            log.write_back_queued = false;
-            let is_served = take_write_back(id, log, &mut self.files_due, &mut left, &mut writes);
-            blocked |= !is_served;
-            if log.unwritten() >= WRITE_BACK_BYTES && !log.write_back_queued {
-                log.write_back_queued = true;
-                // One that waits for its file would come round in this loop for ever.
-                if is_served { self.write_back.push_back(id) } else { waiting.push(id) }
-            }
-        }
-        self.write_back.extend(waiting);
-        if pressed {
-            blocked |= self.plan_pressure(&mut left, &mut writes);
-        }
-        #[cfg(any(test, feature = "sim"))]
-        if self.config.planted == Some(super::PlantedBug::FreeEarly) {
-            for (id, write) in &writes {
-                self.free_early(*id, write);
-            }
-        }
-        (writes, blocked)
-    }
-
-    /// Goes through the logs that hold the oldest commits: writes back their whole blocks; what is less than a block is to
-    /// be copied forward.
-    fn plan_pressure(&mut self, left: &mut u64, writes: &mut Vec<(LogId, WriteBack)>) -> bool {
-        let mut blocked = false;
-        let mut cursor = None;
-        for _ in 0..PRESSURE_LOGS_MAX {
-            let next = match cursor {
-                None => self.pin_order.first(),
-                Some(last) => self.pin_order.range((Bound::Excluded(last), Bound::Unbounded)).next(),
-            };
-            let Some((key, id)) =
-                next.copied().filter(|_| *left > 0 && writes.len() < WRITE_BACK_STEP_WRITES)
-            else {
-                break;
-            };
-            let Some(log) = self.logs.get_mut(id) else {
-                self.pin_order.remove(&(key, id));
-                continue;
-            };
-            let first = log.pins.front().map(|pin| pin.sequence);
-            if first != Some(key) {
-                // Its oldest commit is a later one by now: it is met again in its new place.
-                self.pin_order.remove(&(key, id));
-                log.pin_key = first;
-                self.pin_order.extend(first.map(|first| (first, id)));
-                continue;
-            }
-            cursor = Some((key, id));
-            if log.unwritten() > 0 && log.fence.is_none() {
-                blocked |= !take_write_back(id, log, &mut self.files_due, left, writes);
-            } else if (log.fence.is_some() || !log.is_writing()) && !log.carry {
-                log.carry = true;
-                self.carry.push_back(id);
-            }
-        }
-        blocked
-    }
-
-    /// Whether a log that holds the oldest commits has a write under way.
-    fn oldest_is_busy(&self) -> bool {
-        let mut oldest = self.pin_order.iter().take(PRESSURE_LOGS_MAX);
-        oldest.any(|(_, id)| self.logs.get(*id).is_some_and(|log| log.fence.is_none() && log.is_writing()))
     }
 
     fn evict(&mut self) {
@@ -438,40 +329,5 @@ impl State {
             self.outcome.advanced.push((flush.id, end));
         }
         self.release_pins(flush.id);
-    }
-
-    /// The planted bug: the blocks count as durable before they are written.
-    #[cfg(any(test, feature = "sim"))]
-    fn free_early(&mut self, id: LogId, write: &WriteBack) {
-        let Some(log) = self.logs.get_mut(id) else { return };
-        let end = log.active().base;
-        for pin in &mut log.pins {
-            if (pin.segment, pin.position) <= (write.segment, write.to) && write.segment <= end {
-                pin.segment = Offset(i64::MIN);
-            }
-        }
-        self.release_pins(id);
-    }
-}
-
-/// Takes a write-back of one log; false when its file has to be opened first.
-fn take_write_back(
-    id: LogId,
-    log: &mut Log,
-    files_due: &mut std::collections::VecDeque<(LogId, Offset)>,
-    left: &mut u64,
-    writes: &mut Vec<(LogId, WriteBack)>,
-) -> bool {
-    match log.take_write_back((*left).max(crate::limits::BLOCK)) {
-        BackLog::Nothing => true,
-        BackLog::NeedsFile(base) => {
-            files_due.push_back((id, base));
-            false
-        }
-        BackLog::Write(write) => {
-            *left = left.saturating_sub(write.to - write.from);
-            writes.push((id, write));
-            true
-        }
     }
 }

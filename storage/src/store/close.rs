@@ -27,7 +27,7 @@ impl Store {
         let mut rounds = 0;
         while self.has_staged_bytes() {
             self.commit_quietly().await;
-            self.open_due_files().await;
+            self.make_files().await;
             if let Some(cause) = self.failure() {
                 return Err(StorageError::Fenced(cause));
             }
@@ -38,6 +38,8 @@ impl Store {
                 return Err(StorageError::BadFile { path: self.journal_path(), reason });
             }
         }
+        // What `written` logs have only written counts as being in the files once it is flushed.
+        self.flush_now().await;
         self.inner.state.borrow_mut().closed = true;
         self.inner.room.notify();
         self.inner.work.notify();
@@ -68,10 +70,6 @@ impl Store {
     fn has_staged_bytes(&self) -> bool {
         let state = self.inner.state.borrow();
         state.journal.failed.is_none() && (!state.dirty.is_empty() || !state.waiting_for_file.is_empty())
-    }
-
-    async fn open_due_files(&self) {
-        self.relieve().await;
     }
 
     /// Brings one log to rest: its files then say all there is to say.

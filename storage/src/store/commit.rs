@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use slipring_protocol::ids::Offset;
 
+use super::gather::{Scope, Taken};
+use super::relief::Relief;
 use super::{Committed, LogId, State, Store};
 use crate::disk::{DiskFile, Durability, IoPart, WriteRequest};
 use crate::error::{IoContext, StorageError};
@@ -17,12 +19,12 @@ use crate::journal::PendingSuperblock;
 use crate::journal::build::{CommitBuilder, Extent, LogHead, commit_bytes_max};
 use crate::journal::format::{CommitHeader, Kind, Place};
 use crate::journal::ring::Room;
-use crate::limits::{CARRY_BYTES_MAX, COMMIT_DIRECT_BYTES_MAX, COMMIT_JOURNAL_BYTES_MAX, WRITE_BACK_BYTES};
-use crate::log::{LogDurability, Offer, Part, Planned};
+use crate::log::{PART_ESTIMATE, Part, Planned};
 
 /// A deletion to be journaled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deletion {
+    pub(super) log: LogId,
     pub(super) head: LogHead,
     pub(super) order: u64,
     /// Which one, for its caller to find it done.
@@ -55,31 +57,6 @@ struct InFlight {
     deletions: usize,
 }
 
-/// A log's share of a commit.
-struct Taken {
-    id: LogId,
-    planned: Planned,
-    source: Source,
-    /// Its parts are durable once written.
-    flushed: bool,
-}
-
-/// Which queue a log was taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Dirty,
-    Carry,
-}
-
-/// Which logs a commit takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
-    /// All with staged bytes, and those to be copied forward.
-    All,
-    /// Only what is copied forward, to make room.
-    Carry,
-}
-
 impl Store {
     /// One group commit over all logs with staged bytes; waits for a commit that is under way first. Must be awaited to its
     /// end once polled: run it in a task that nobody cancels.
@@ -102,12 +79,27 @@ impl Store {
         self.run_commit(Scope::All).await;
     }
 
-    async fn run_commit(&self, scope: Scope) {
+    /// As [`Store::commit_quietly`], unless `done` comes to hold before it is its turn: who waits here must be able to go on
+    /// while a commit waits for room.
+    pub(super) async fn commit_unless(&self, done: impl Fn() -> bool) {
+        if let Some(_pass) = self.inner.committing.enter_unless(done).await {
+            self.commit_steps(Scope::All).await;
+        }
+    }
+
+    async fn run_commit(&self, wanted: Scope) {
         let _pass = self.inner.committing.enter().await;
-        let mut scope = scope;
+        self.commit_steps(wanted).await;
+    }
+
+    /// The commit itself; the gate is taken.
+    async fn commit_steps(&self, wanted: Scope) {
+        let mut scope = wanted;
         loop {
             let step = self.inner.state.borrow_mut().next_step(scope);
             match step {
+                // What was to be copied forward can go to its file by now.
+                Step::Nothing if scope != wanted => scope = wanted,
                 Step::Nothing => return,
                 Step::Superblock(pending, file) => {
                     let written = self.write_superblock(&pending, &file).await;
@@ -120,22 +112,19 @@ impl Store {
                         }
                     }
                 }
-                Step::NeedsRoom if scope == Scope::Carry => return,
-                Step::NeedsRoom => {
-                    if !self.relieve().await {
-                        scope = Scope::Carry;
-                    }
-                }
+                Step::NeedsRoom if wanted == Scope::Carry => return,
+                Step::NeedsRoom => match self.relieve().await {
+                    Relief::Some => scope = wanted,
+                    Relief::OnlyCarry if scope == Scope::All => scope = Scope::Carry,
+                    Relief::OnlyCarry | Relief::None => return self.give_up_journal(),
+                },
                 Step::Issue(flight) => {
                     self.execute(*flight).await;
-                    if scope == Scope::All {
+                    if scope == wanted {
                         return;
                     }
-                    // A commit that only copied forward made room: now the one that was asked for, if any.
-                    scope = Scope::All;
-                    if !self.has_staged() {
-                        return;
-                    }
+                    // A commit that only copied forward may have made room for the one that was asked for.
+                    scope = wanted;
                 }
             }
         }
@@ -173,6 +162,7 @@ impl Store {
         }
         self.inner.state.borrow_mut().finish_commit(flight, results);
         self.inner.room.notify();
+        self.inner.committing.poke();
         if self.inner.state.borrow().wants_background() {
             self.inner.work.notify();
         }
@@ -191,7 +181,10 @@ impl State {
             return Step::Nothing;
         }
         let gathered = self.gather(scope);
-        let deletions = self.deletes.len();
+        let deletions = match scope {
+            Scope::All => self.deletes.len().min(self.journal_bytes_max() / 4 / PART_ESTIMATE),
+            Scope::Carry => 0,
+        };
         if gathered.taken.is_empty() && deletions == 0 {
             self.put_back(gathered.later);
             return Step::Nothing;
@@ -206,7 +199,7 @@ impl State {
         let step = match self.journal.ring.room(size.bytes_max() as u64, reserve) {
             Room::At(position) => {
                 self.put_back(gathered.later);
-                let flight = self.build(gathered.taken, deletions, size, position);
+                let flight = self.build(gathered.taken, deletions, scope, size, position);
                 return Step::Issue(Box::new(flight));
             }
             Room::NextLap => Step::Superblock(self.journal.open_next_lap(), self.journal.file.clone()),
@@ -219,93 +212,15 @@ impl State {
         step
     }
 
-    /// What one commit may put into the journal.
-    fn journal_bytes_max(&self) -> usize {
-        COMMIT_JOURNAL_BYTES_MAX.min(self.journal.ring.capacity() as usize / 4)
-    }
-
-    /// Ring space that only copying forward may use, so that a full journal can always be relieved.
-    fn carry_reserve(&self) -> u64 {
-        (commit_bytes_max(CARRY_BYTES_MAX, 64) as u64).min(self.journal.ring.capacity() / 4)
-    }
-
-    /// What the next commit takes, and the logs that have to wait for a later one.
-    fn gather(&mut self, scope: Scope) -> Gathered {
-        let journal_max = self.journal_bytes_max();
-        let fragment_max = journal_max - commit_bytes_max(0, 16).min(journal_max / 2);
-        let switch = self.config.direct_switch_bytes.min(fragment_max / 2);
-        let limits = Limits { switch, fragment_max };
-        let carry_max = CARRY_BYTES_MAX.min(fragment_max / 2);
-        let mut gathered = Gathered::default();
-        while gathered.journal_bytes < carry_max {
-            let Some(id) = self.carry.pop_front() else { break };
-            self.gather_log(id, Source::Carry, limits, &mut gathered);
-        }
-        if scope == Scope::All {
-            for _ in 0..self.dirty.len() {
-                let Some(id) = self.dirty.pop_front() else { break };
-                self.gather_log(id, Source::Dirty, limits, &mut gathered);
-                if gathered.direct_bytes >= COMMIT_DIRECT_BYTES_MAX || gathered.journal_bytes >= fragment_max
-                {
-                    break;
-                }
-            }
-        }
-        for taken in &gathered.taken {
-            if let Some(log) = self.logs.get_mut(taken.id) {
-                log.gathered = false;
-            }
-        }
-        gathered
-    }
-
-    fn gather_log(&mut self, id: LogId, source: Source, limits: Limits, gathered: &mut Gathered) {
-        let Some(log) = self.logs.get_mut(id) else { return };
-        if log.gathered {
-            // Copied forward in this very commit, staged bytes included.
-            gathered.again.push((id, source));
-            return;
-        }
-        match log.offer(limits.switch, limits.fragment_max) {
-            Offer::Nothing => match source {
-                Source::Dirty => log.queued = false,
-                Source::Carry => log.carry = false,
-            },
-            Offer::NeedsFile(base) => {
-                self.files_due.push_back((id, base));
-                match source {
-                    Source::Dirty => self.waiting_for_file.push(id),
-                    // Found again under its oldest commit when the file is open.
-                    Source::Carry => log.carry = false,
-                }
-            }
-            Offer::Parts(planned) => {
-                let bytes = planned.fragment_bytes + planned.parts.len() * DESCRIPTOR_ESTIMATE;
-                if gathered.journal_bytes + bytes > limits.fragment_max && !gathered.taken.is_empty() {
-                    gathered.later.push((id, source));
-                    return;
-                }
-                log.gathered = true;
-                let flushed = log.config.durability == LogDurability::Flushed;
-                gathered.journal_bytes += bytes;
-                gathered.direct_bytes += planned.direct_bytes;
-                gathered.taken.push(Taken { id, planned, source, flushed });
-            }
-        }
-    }
-
-    /// Puts back what the commit does not take after all, in the old order.
-    fn put_back(&mut self, logs: Vec<(LogId, Source)>) {
-        for (id, source) in logs.into_iter().rev() {
-            match source {
-                Source::Dirty => self.dirty.push_front(id),
-                Source::Carry => self.carry.push_front(id),
-            }
-        }
-    }
-
     /// Builds the commit's writes and takes its room at `position`.
-    fn build(&mut self, logs: Vec<Taken>, deletions: usize, size: Size, position: u64) -> InFlight {
+    fn build(
+        &mut self,
+        logs: Vec<Taken>,
+        deletions: usize,
+        scope: Scope,
+        size: Size,
+        position: u64,
+    ) -> InFlight {
         let mut builder = CommitBuilder::new(&self.bufs, size.fragment_bytes, size.descriptors);
         let mut writes = Vec::with_capacity(1);
         let mut direct = Vec::new();
@@ -318,11 +233,17 @@ impl State {
                 writes.push(request);
             }
             log.take(planned);
-            log.queued = false;
             self.staged -= planned.uncommitted;
+            let more = log.uncommitted > 0 && log.fence.is_none() && !log.deleting;
+            if more && !(log.queued && scope == Scope::Carry) {
+                self.dirty.push_back(*id);
+            }
+            log.queued = more;
         }
         for deletion in &self.deletes[..deletions] {
-            let nothing = extent(deletion.order, Offset(0), 0, Offset(0), Offset(0));
+            // Behind whatever was copied forward of the log since.
+            let order = self.logs.get(deletion.log).map_or(deletion.order, |log| log.order);
+            let nothing = extent(order, Offset(0), 0, Offset(0), Offset(0));
             builder.describe(deletion.head, nothing, Kind::Delete);
         }
         let pins = (logs.len() + deletions) as u32;
@@ -402,7 +323,7 @@ impl State {
     }
 
     fn finish_log(&mut self, taken: &Taken, sequence: u64) {
-        let id = taken.id;
+        let (id, write_back_bytes) = (taken.id, self.config.write_back_bytes);
         let Some(log) = self.logs.get_mut(id) else {
             self.journal.ring.unpin(sequence);
             return;
@@ -416,30 +337,12 @@ impl State {
             log.allocation_queued = true;
             self.allocate.push_back(id);
         }
-        if log.unwritten() >= WRITE_BACK_BYTES && !log.write_back_queued {
+        if log.unwritten() >= write_back_bytes && !log.write_back_queued {
             log.write_back_queued = true;
             self.write_back.push_back(id);
         }
         self.release_pins(id);
     }
-}
-
-/// What a round of gathering found so far.
-#[derive(Default)]
-struct Gathered {
-    taken: Vec<Taken>,
-    later: Vec<(LogId, Source)>,
-    /// Met a second time: of no account if the commit comes about.
-    again: Vec<(LogId, Source)>,
-    journal_bytes: usize,
-    direct_bytes: usize,
-}
-
-/// What a commit may take of one log.
-#[derive(Clone, Copy)]
-struct Limits {
-    switch: usize,
-    fragment_max: usize,
 }
 
 /// What a commit will hold.
@@ -491,6 +394,3 @@ fn describe(
 fn extent(order: u64, segment: Offset, from: u64, base_offset: Offset, end_offset: Offset) -> Extent {
     Extent { order, segment, from, base_offset, end_offset }
 }
-
-/// Bytes of a descriptor, for filling a commit; the exact bound is taken later.
-const DESCRIPTOR_ESTIMATE: usize = 112;

@@ -52,6 +52,16 @@ impl Store {
     /// # Errors
     /// When it exists already or the disk fails.
     pub async fn create_log(&self, new: NewLog) -> Result<LogId, StorageError> {
+        self.inner.state.borrow_mut().opening += 1;
+        let made = match self.make_journal_fit().await {
+            Ok(()) => self.make_log(new).await,
+            Err(error) => Err(error),
+        };
+        self.inner.state.borrow_mut().opening -= 1;
+        made
+    }
+
+    async fn make_log(&self, new: NewLog) -> Result<LogId, StorageError> {
         let path = self.log_path(&new);
         self.refuse_known(new.id, &path)?;
         let disk = &self.inner.disk;
@@ -120,6 +130,22 @@ impl Store {
         recovered: &DirectoryRecovery,
         now: TimestampMs,
     ) -> Result<(LogId, LogOpenReport), StorageError> {
+        self.inner.state.borrow_mut().opening += 1;
+        if let Err(error) = self.make_journal_fit().await {
+            // What is there must open all the same: a full disk is no reason to refuse reading.
+            tracing::warn!(%error, "the journal is smaller than its logs need");
+        }
+        let found = self.find_log(new, recovered, now).await;
+        self.inner.state.borrow_mut().opening -= 1;
+        found
+    }
+
+    async fn find_log(
+        &self,
+        new: NewLog,
+        recovered: &DirectoryRecovery,
+        now: TimestampMs,
+    ) -> Result<(LogId, LogOpenReport), StorageError> {
         let path = self.log_path(&new);
         self.refuse_known(new.id, &path)?;
         let metadata = path.join(layout::PARTITION_METADATA);
@@ -180,17 +206,25 @@ impl Store {
         let root = self.inner.directory.path();
         let name = layout::delete_directory(&partition.topic, partition.partition, random_id());
         let target = self.inner.directory.partition_path(&name);
-        disk.rename(&path, &target).await.context("renaming", &path)?;
-        disk.sync_dir(root).await.context("syncing", root)?;
+        self.inner.state.borrow_mut().renaming += 1;
+        let renamed = match disk.rename(&path, &target).await.context("renaming", &path) {
+            Ok(()) => disk.sync_dir(root).await.context("syncing", root),
+            Err(error) => Err(error),
+        };
         {
+            // Also when the directory stays: whatever the journal holds of the log stands before its deletion, and goes first.
             let mut state = self.inner.state.borrow_mut();
+            state.renaming -= 1;
             if let Some(sequence) = pinned {
                 state.journal.ring.unpin(sequence);
             }
-            state.removals.push_back(target);
+            if renamed.is_ok() {
+                state.removals.push_back(target);
+            }
         }
         self.inner.work.notify();
         self.inner.room.notify();
+        renamed?;
         self.forget_checkpoints(&partition).await
     }
 
@@ -225,7 +259,12 @@ impl Store {
                     return Ok(None);
                 }
             }
-            self.commit_quietly().await;
+            let done = || {
+                let state = self.inner.state.borrow();
+                !state.deletes.iter().any(|deletion| deletion.number == number)
+                    || state.journal.failed.is_some()
+            };
+            self.commit_unless(done).await;
         }
     }
 
@@ -276,7 +315,7 @@ impl super::State {
         log.deleting = true;
         if log.order > 0 {
             let head = LogHead { key: log.key(), leader_epoch: -1 };
-            self.deletes.push(Deletion { head, order: log.order, number });
+            self.deletes.push(Deletion { log: id, head, order: log.order, number });
         }
         self.by_id.remove(&log.id);
         let partition = log.partition();

@@ -25,9 +25,11 @@ mod close;
 mod commit;
 mod files;
 mod finish;
+mod gather;
 mod logs;
 mod lookup;
 mod reads;
+mod relief;
 mod retain;
 mod signal;
 mod slots;
@@ -52,6 +54,8 @@ pub struct StoreConfig {
     pub journal_bytes: u64,
     /// Staged bytes of one log from which a commit writes them straight to the segment.
     pub direct_switch_bytes: usize,
+    /// Journaled blocks of one log from which they are written back before the journal needs it, in bytes.
+    pub write_back_bytes: u64,
     /// Budget of the tail's chunks. Undurable bytes are kept whatever it is.
     pub tail_bytes: usize,
     /// Staged and uncommitted bytes from which appends are told to wait.
@@ -84,6 +88,7 @@ impl Default for StoreConfig {
         StoreConfig {
             journal_bytes: limits::JOURNAL_BYTES_DEFAULT,
             direct_switch_bytes: limits::DIRECT_SWITCH_BYTES,
+            write_back_bytes: limits::WRITE_BACK_BYTES,
             tail_bytes: limits::TAIL_BYTES_DEFAULT,
             staged_bytes_max: limits::STAGED_BYTES_MAX,
             open_files_max: limits::OPEN_FILES_DEFAULT,
@@ -119,6 +124,8 @@ struct Inner {
     committing: Gate,
     /// One background step at a time.
     stepping: Gate,
+    /// One at a time makes the journal larger.
+    growing: Gate,
     /// Room in the journal or in memory.
     room: Signal,
     /// Something for the background to do soon.
@@ -160,6 +167,10 @@ struct State {
     /// Deletions to be journaled, and those that are: their number and the commit.
     deletes: Vec<commit::Deletion>,
     deleted: Vec<(u64, u64)>,
+    /// Directories of deleted logs being renamed: until then their deletions must stay in the journal.
+    renaming: usize,
+    /// Logs that need commits up to here are being copied forward; a log whose pins are all younger was.
+    carry_round: u64,
     /// Numbers given to deletions.
     numbers: u64,
     /// Index files loaded on demand, the longest loaded first.
@@ -181,6 +192,10 @@ struct State {
     checkpoint_at_ms: u64,
     flush_since_ms: Option<u64>,
     flush_wanted: bool,
+    /// Only a flush lets the journal move on.
+    flush_urgent: bool,
+    /// Logs on their way into this store.
+    opening: usize,
     closed: bool,
 }
 
@@ -200,7 +215,7 @@ impl Store {
             reason: error.to_string(),
         })?;
         let path = journal_path(directory.path(), core);
-        let bytes = config.journal_bytes.max(limits::JOURNAL_BYTES_MIN);
+        let bytes = config.journal_bytes.max(limits::journal_bytes_for(1));
         let journal = Journal::open(&disk, &path, bytes).await?;
         let state = State {
             config,
@@ -223,6 +238,8 @@ impl Store {
             waiting_for_file: Vec::new(),
             deletes: Vec::new(),
             deleted: Vec::new(),
+            renaming: 0,
+            carry_round: 0,
             numbers: 0,
             cold_loaded: VecDeque::new(),
             removals: VecDeque::new(),
@@ -237,6 +254,8 @@ impl Store {
             checkpoint_at_ms: 0,
             flush_since_ms: None,
             flush_wanted: false,
+            flush_urgent: false,
+            opening: 0,
             closed: false,
         };
         let inner = Inner {
@@ -246,6 +265,7 @@ impl Store {
             state: RefCell::new(state),
             committing: Gate::default(),
             stepping: Gate::default(),
+            growing: Gate::default(),
             room: Signal::default(),
             work: Signal::default(),
         };

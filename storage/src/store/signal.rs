@@ -78,6 +78,21 @@ impl Gate {
         Pass(self)
     }
 
+    /// A pass; `None` when `done` holds before there is one. It is asked again when the gate is freed or poked.
+    pub(super) async fn enter_unless(&self, done: impl Fn() -> bool) -> Option<Pass<'_>> {
+        self.freed.wait_until(|| !self.taken.get() || done()).await;
+        if done() {
+            return None;
+        }
+        self.taken.set(true);
+        Some(Pass(self))
+    }
+
+    /// Lets those who wait look again.
+    pub(super) fn poke(&self) {
+        self.freed.notify();
+    }
+
     /// A pass if the gate is free.
     pub(super) fn try_enter(&self) -> Option<Pass<'_>> {
         // Lazily: a pass made and dropped in vain would free the gate under whoever holds it.

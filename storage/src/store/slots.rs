@@ -58,6 +58,10 @@ impl Slots {
         })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     pub(super) fn ids(&self) -> Vec<LogId> {
         let ids = self.slots.iter().enumerate().filter(|(_, slot)| slot.log.is_some());
         ids.map(|(index, slot)| LogId { index: index as u32, generation: slot.generation }).collect()
