@@ -20,6 +20,8 @@ pub(crate) struct CommitBuilder {
 pub(crate) struct LogHead {
     pub(crate) key: LogKey,
     pub(crate) leader_epoch: i32,
+    /// See [`Descriptor::promise`].
+    pub(crate) promise: bool,
 }
 
 /// Where a descriptor's bytes lie.
@@ -75,6 +77,7 @@ impl CommitBuilder {
             position: extent.from,
             base_offset: extent.base_offset.0,
             end_offset: extent.end_offset.0,
+            promise: head.promise,
             kind,
         });
     }

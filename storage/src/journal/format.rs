@@ -30,7 +30,7 @@ pub(crate) const DESCRIPTOR_ALIGN: usize = 16;
 
 const COMMIT_MAGIC: [u8; 8] = *b"SLIPJCMT";
 const SUPER_MAGIC: [u8; 8] = *b"SLIPJSUP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CRC_AT: usize = 12;
 const CRC_FROM: usize = 16;
 const FLAG_DURABLE: u32 = 1;
@@ -96,6 +96,9 @@ pub(crate) struct Descriptor {
     pub(crate) base_offset: i64,
     /// The log's end once this descriptor holds; exclusive.
     pub(crate) end_offset: i64,
+    /// Once the commit is done everything of the log up to here is on stable storage: what is not valid below is damage.
+    /// False while bytes of a `written` log are not flushed yet.
+    pub(crate) promise: bool,
     pub(crate) kind: Kind,
 }
 
@@ -110,11 +113,7 @@ pub(crate) enum Kind {
         crc: u32,
     },
     /// The bytes went straight to the segment, written together with this commit.
-    Direct {
-        length: u64,
-        /// False when the write itself was not durable (`written`): then it is no promise.
-        durable: bool,
-    },
+    Direct { length: u64 },
     /// The log was cut: it ends at `end_offset`, which lies at `position`.
     Truncate,
     /// The log is deleted.
@@ -126,7 +125,7 @@ impl Descriptor {
     pub(crate) fn end_position(&self) -> u64 {
         let length = match self.kind {
             Kind::Fragment { length, .. } => u64::from(length),
-            Kind::Direct { length, .. } => length,
+            Kind::Direct { length } => length,
             Kind::Truncate | Kind::Delete => 0,
         };
         self.position.saturating_add(length)
@@ -305,13 +304,15 @@ impl Superblock {
         (generation % 2) * BLOCK
     }
 
-    /// The one that counts among the two blocks at the start of a journal; `None` when neither is valid.
-    pub(crate) fn newest(blocks: &[u8]) -> Option<Superblock> {
-        blocks
-            .chunks(BLOCK as usize)
-            .take(2)
-            .filter_map(|block| Superblock::decode(block).ok())
-            .max_by_key(|superblock| superblock.generation)
+    /// The one that counts among the two blocks at the start of a journal; `None` when neither is valid. A journal of
+    /// another format is an error.
+    pub(crate) fn newest(blocks: &[u8]) -> Result<Option<Superblock>, FormatError> {
+        let decoded = || blocks.chunks(BLOCK as usize).take(2).map(Superblock::decode);
+        let newest = decoded().filter_map(Result::ok).max_by_key(|superblock| superblock.generation);
+        match decoded().find(|block| matches!(block, Err(FormatError::Version(_)))) {
+            Some(Err(unknown)) if newest.is_none() => Err(unknown),
+            _ => Ok(newest),
+        }
     }
 }
 
@@ -361,6 +362,7 @@ mod tests {
             position: 8192,
             base_offset: 110,
             end_offset: 120,
+            promise: true,
             kind: Kind::Fragment { at, length: fragment.len() as u32, crc: crc32c::crc32c(fragment) },
         }
     }
@@ -370,7 +372,7 @@ mod tests {
         let mut bytes = vec![0; BLOCK as usize];
         bytes[HEADER_BYTES..HEADER_BYTES + 12].copy_from_slice(fragment);
         let mut direct = descriptor(0, b"");
-        direct.kind = Kind::Direct { length: 1 << 20, durable: true };
+        direct.kind = Kind::Direct { length: 1 << 20 };
         let archived = encode_descriptors(&vec![descriptor(HEADER_BYTES as u32, fragment), direct]);
         assert!(archived.len() <= descriptors_bytes_max(2));
         let at = (HEADER_BYTES + 12).next_multiple_of(DESCRIPTOR_ALIGN);
@@ -429,10 +431,13 @@ mod tests {
         };
         let mut blocks = superblock(4).encode().to_vec();
         blocks.extend_from_slice(&superblock(5).encode());
-        assert_eq!(Superblock::newest(&blocks), Some(superblock(5)));
+        assert_eq!(Superblock::newest(&blocks), Ok(Some(superblock(5))));
         blocks[BLOCK as usize + 33] ^= 1;
-        assert_eq!(Superblock::newest(&blocks), Some(superblock(4)));
+        assert_eq!(Superblock::newest(&blocks), Ok(Some(superblock(4))));
         blocks[40] ^= 1;
-        assert_eq!(Superblock::newest(&blocks), None);
+        assert_eq!(Superblock::newest(&blocks), Ok(None));
+        let mut older = superblock(4).encode().to_vec();
+        older[8] = 1;
+        assert_eq!(Superblock::newest(&older), Err(FormatError::Version(1)));
     }
 }

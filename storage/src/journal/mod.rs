@@ -14,7 +14,7 @@ pub(crate) mod format;
 pub(crate) mod replay;
 pub(crate) mod ring;
 
-use format::{Place, RING_START, Superblock};
+use format::{FormatError, Place, RING_START, Superblock};
 use ring::Ring;
 
 /// Prefix of a journal's file name at a data directory's root. Kafka ignores plain files there.
@@ -56,7 +56,8 @@ impl Journal {
     pub(crate) async fn open(disk: &Disk, path: &Path, bytes: u64) -> Result<Journal, StorageError> {
         let options = OpenOptions { write: true, create: true, direct: true };
         let file = disk.open(path, options).await.context("opening", path)?;
-        let before = read_superblocks(disk, &file).await?;
+        // One of another format was empty, since recovery refuses it otherwise: written anew.
+        let before = read_superblocks(disk, &file).await?.unwrap_or(None);
         if before.is_some_and(|superblock| !superblock.empty) {
             let reason = "the journal has not been replayed".to_owned();
             return Err(StorageError::BadFile { path: path.to_path_buf(), reason });
@@ -171,11 +172,11 @@ pub(crate) async fn write_superblock(
     written.context("writing", file.path())
 }
 
-/// Reads the superblock that counts; `None` when there is none (a new file).
+/// Reads the superblock that counts; `None` when there is none (a new file). The inner error: a journal of another format.
 pub(crate) async fn read_superblocks(
     disk: &Disk,
     file: &DiskFile,
-) -> Result<Option<Superblock>, StorageError> {
+) -> Result<Result<Option<Superblock>, FormatError>, StorageError> {
     let (read, buf) = disk.read(file, 0, AlignedBuf::zeroed(RING_START as usize)).await;
     read.context("reading", file.path())?;
     Ok(Superblock::newest(&buf))

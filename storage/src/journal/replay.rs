@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::{BLOCK_BYTES, CommitHeader, Descriptor, Place, RING_START, Superblock, decode_commit};
+use super::format::{
+    BLOCK_BYTES, CommitHeader, Descriptor, FormatError, Place, RING_START, Superblock, decode_commit,
+};
 use super::read_superblocks;
 use crate::disk::{AlignedBuf, Disk, DiskFile, OpenOptions};
 use crate::error::{IoContext, StorageError};
@@ -31,7 +33,13 @@ pub(crate) struct FoundCommit {
 pub(crate) async fn find_commits(disk: &Disk, path: &Path) -> Result<Option<FoundJournal>, StorageError> {
     let options = OpenOptions { write: true, create: false, direct: true };
     let file = disk.open(path, options).await.context("opening", path)?;
-    let Some(superblock) = read_superblocks(disk, &file).await? else { return Ok(None) };
+    let superblock = read_superblocks(disk, &file).await?.map_err(|error| StorageError::BadFile {
+        path: path.to_path_buf(),
+        reason: format!("{error}; stop cleanly with the version that wrote it"),
+    })?;
+    let Some(superblock) = superblock else {
+        return no_superblock(disk, path, &file).await.map(|()| None);
+    };
     let mut found = FoundJournal { path: path.to_path_buf(), file, superblock, commits: Vec::new() };
     if superblock.empty {
         return Ok(Some(found));
@@ -60,11 +68,25 @@ pub(crate) async fn find_commits(disk: &Disk, path: &Path) -> Result<Option<Foun
     Ok(Some(found))
 }
 
-/// Only the superblock of a journal: its commits do not matter.
+/// A journal without superblocks was never used, or both are damaged: then its first commit is still there.
+async fn no_superblock(disk: &Disk, path: &Path, file: &DiskFile) -> Result<(), StorageError> {
+    let (read, buf) = disk.read(file, RING_START, AlignedBuf::zeroed(BLOCK_BYTES)).await;
+    let read = read.context("reading", path)?;
+    match CommitHeader::decode(&buf[..read]) {
+        Err(FormatError::Magic) => Ok(()),
+        Ok(_) | Err(_) => Err(StorageError::JournalDamaged {
+            path: path.to_path_buf(),
+            position: 0,
+            reason: "it holds commits, and neither of its superblocks is valid".to_owned(),
+        }),
+    }
+}
+
+/// Only the superblock of a journal: its commits do not matter. `None` also where it has another format.
 pub(crate) async fn find_superblock(disk: &Disk, path: &Path) -> Result<Option<FoundJournal>, StorageError> {
     let options = OpenOptions { write: true, create: false, direct: true };
     let file = disk.open(path, options).await.context("opening", path)?;
-    let superblock = read_superblocks(disk, &file).await?;
+    let superblock = read_superblocks(disk, &file).await?.unwrap_or(None);
     Ok(superblock.map(|superblock| FoundJournal {
         path: path.to_path_buf(),
         file,

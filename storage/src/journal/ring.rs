@@ -87,12 +87,14 @@ impl Ring {
         sequence
     }
 
-    /// The commit is durable, and its header recorded `oldest`.
-    pub(crate) fn finish(&mut self, sequence: u64, recorded: Place) {
+    /// The commit is written. `recorded`: the oldest commit as its header says it, when that is durable.
+    pub(crate) fn finish(&mut self, sequence: u64, recorded: Option<Place>) {
         if let Some(live) = self.live_mut(sequence) {
             live.written = true;
         }
-        self.record(recorded);
+        if let Some(recorded) = recorded {
+            self.record(recorded);
+        }
         self.trim();
     }
 
@@ -217,8 +219,19 @@ mod tests {
         let head = ring.head();
         let sequence = ring.begin(head, blocks * BLOCK, 1);
         let oldest = ring.oldest();
-        ring.finish(sequence, oldest);
+        ring.finish(sequence, Some(oldest));
         sequence
+    }
+
+    #[test]
+    fn what_only_a_volatile_header_says_frees_nothing() {
+        let mut ring = ring(4);
+        let first = commit(&mut ring, 3);
+        let head = ring.head();
+        let second = ring.begin(head, BLOCK, 1);
+        ring.unpin(first);
+        ring.finish(second, None);
+        assert_eq!(ring.room(BLOCK, 0), Room::RecordFirst);
     }
 
     #[test]

@@ -46,11 +46,12 @@ pub(super) fn sum_up(journals: &[FoundJournal]) -> BTreeMap<LogKey, LogReplay> {
     ordered.into_iter().map(|(key, descriptors)| (key, sum_up_log(descriptors.into_values()))).collect()
 }
 
-/// Logs whose part of a commit is no promise: the last commit's direct writes, and direct writes that were not durable.
+/// Logs whose part of a commit is no promise: the last commit's direct writes, and what was not flushed.
 fn unsure_logs(descriptors: &[Descriptor], maybe_cut_short: bool) -> BTreeSet<LogKey> {
     let unsure = |descriptor: &&Descriptor| match descriptor.kind {
-        Kind::Direct { durable, .. } => maybe_cut_short || !durable,
-        Kind::Fragment { .. } | Kind::Truncate | Kind::Delete => false,
+        Kind::Direct { .. } => maybe_cut_short || !descriptor.promise,
+        Kind::Fragment { .. } => !descriptor.promise,
+        Kind::Truncate | Kind::Delete => false,
     };
     descriptors.iter().filter(unsure).map(|descriptor| descriptor.log).collect()
 }

@@ -298,7 +298,8 @@ impl State {
             self.fence_all(&Arc::new(StorageError::io("writing", &path, error)));
             return;
         }
-        self.journal.ring.finish(flight.sequence, flight.oldest);
+        // What a header that may be lost says frees nothing.
+        self.journal.ring.finish(flight.sequence, flight.durable.then_some(flight.oldest));
         if flight.durable {
             self.journal.synced_through = flight.sequence;
         } else {
@@ -366,7 +367,8 @@ fn describe(
     builder: &mut CommitBuilder,
 ) -> Vec<(Offset, u64, WriteRequest)> {
     let epoch = log.epochs.latest().map_or(-1, |entry| entry.epoch.0);
-    let head = LogHead { key: log.key(), leader_epoch: epoch };
+    let promise = !log.needs_flush() && (durable || planned.direct_bytes == 0);
+    let head = LogHead { key: log.key(), leader_epoch: epoch, promise };
     let mut direct = Vec::new();
     for (order, part) in (log.order..).zip(&planned.parts) {
         match part {
@@ -379,7 +381,7 @@ fn describe(
             }
             Part::Direct { segment, from, to, base_offset, end_offset, file } => {
                 let extent = extent(order, *segment, *from, *base_offset, *end_offset);
-                builder.describe(head, extent, Kind::Direct { length: to - from, durable });
+                builder.describe(head, extent, Kind::Direct { length: to - from });
                 let tail = &log.segments[log.index_of(*segment)].tail;
                 let parts = tail.slices(*from..*to).into_iter().map(IoPart::Chunk).collect();
                 let durability = if durable { Durability::Durable } else { Durability::Volatile };

@@ -314,7 +314,7 @@ impl super::State {
         let log = self.logs.get_mut(id).filter(|log| !log.deleting).ok_or(StorageError::NoSuchLog)?;
         log.deleting = true;
         if log.order > 0 {
-            let head = LogHead { key: log.key(), leader_epoch: -1 };
+            let head = LogHead { key: log.key(), leader_epoch: -1, promise: true };
             self.deletes.push(Deletion { log: id, head, order: log.order, number });
         }
         self.by_id.remove(&log.id);

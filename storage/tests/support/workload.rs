@@ -44,6 +44,8 @@ pub struct TopicModel {
     /// The log start last known to be durable, and the furthest that was asked for.
     pub start_acked: i64,
     pub start_tried: i64,
+    /// What was said to be on stable storage.
+    pub durable: i64,
     /// Its creation was acknowledged.
     pub created: bool,
     pub deleting: bool,
@@ -69,20 +71,42 @@ pub struct Model {
 pub struct Shape {
     pub cores: u32,
     pub steps: u64,
+    pub topics: u32,
     pub store: StoreConfig,
     pub log: LogConfig,
     pub deletions: bool,
     /// Background work runs in tasks of its own, beside everything else.
     pub tasks: bool,
+    /// What was acknowledged and not flushed may be gone: `written`, and the power was cut.
+    pub may_lose: bool,
 }
 
 impl Shape {
     /// A journal of a few blocks, so that it wraps and copies forward all the time.
     pub fn tiny_journal() -> Shape {
-        let mut shape = Shape { tasks: true, steps: 220, ..Shape::default() };
+        let mut shape = Shape { tasks: true, topics: 2, steps: 220, ..Shape::default() };
         shape.store.journal_bytes = 64 << 10;
         shape.store.direct_switch_bytes = 10 << 10;
         shape
+    }
+
+    /// Half of the logs acknowledge what is only written.
+    pub fn written() -> Shape {
+        let mut shape = Shape { may_lose: true, ..Shape::default() };
+        shape.log.durability = LogDurability::Written;
+        shape
+    }
+
+    /// Configuration of a topic: with `written` only the even ones are.
+    pub fn log_of(&self, topic: u32) -> LogConfig {
+        match topic % 2 {
+            0 => self.log,
+            _ => LogConfig { durability: LogDurability::Flushed, ..self.log },
+        }
+    }
+
+    fn loses(&self, topic: u32) -> bool {
+        self.may_lose && self.log_of(topic).durability == LogDurability::Written
     }
 }
 
@@ -91,6 +115,7 @@ impl Default for Shape {
         Shape {
             cores: 2,
             steps: 220,
+            topics: 3,
             store: StoreConfig {
                 journal_bytes: 128 << 10,
                 direct_switch_bytes: 6 << 10,
@@ -113,6 +138,7 @@ impl Default for Shape {
             },
             deletions: true,
             tasks: false,
+            may_lose: false,
         }
     }
 }
@@ -132,7 +158,7 @@ pub fn drive(sim: &SimDisk, seed: u64, shape: Shape, model: &mut Model) -> Resul
                 }
             });
         }
-        for topic in 0..3 {
+        for topic in 0..shape.topics {
             create(&mut run, topic, shape, model).await?;
         }
         work_on(&mut run, &mut rng, shape, model).await
@@ -158,7 +184,7 @@ pub async fn work_on(run: &mut Run, rng: &mut Rng, shape: Shape, model: &mut Mod
 
 pub async fn create(run: &mut Run, topic: u32, shape: Shape, model: &mut Model) -> Result<(), String> {
     model.topics.entry(topic).or_default();
-    run.create(topic, shape.log).await.map_err(|error| error.to_string())?;
+    run.create(topic, shape.log_of(topic)).await.map_err(|error| error.to_string())?;
     model.topics.get_mut(&topic).unwrap().created = true;
     Ok(())
 }
@@ -214,8 +240,10 @@ async fn make_room(run: &Run, store: &Store, model: &mut Model) -> Result<(), St
         let committed = store.commit().await;
         note(run, store, &committed, model)?;
         store.background(now).await;
+        // A background task that is in the middle of something gets its turn.
+        yield_now().await;
     }
-    Err("a full store never got room again".to_owned())
+    Err(format!("a full store never got room again: {:?}, staged {}", store.usage(), store.staged_bytes()))
 }
 
 /// Commits and background work at the same time, as the broker's tasks run.
@@ -264,6 +292,12 @@ fn note(run: &Run, store: &Store, committed: &Committed, model: &mut Model) -> R
         assert!(end.0 >= log.acked, "the acknowledged end does not go back");
         assert!(log.ends.contains(&end.0), "it lies between batches");
         log.acked = end.0;
+    }
+    for (topic, (place, id)) in &run.logs {
+        let bounds = run.stores[*place].bounds(*id).map_err(|error| error.to_string())?;
+        let log = model.topics.get_mut(topic).unwrap();
+        assert!(log.durable <= bounds.durable_end.0, "the durable end does not go back");
+        log.durable = bounds.durable_end.0;
     }
     match committed.failed.is_empty() {
         true => Ok(()),
@@ -407,8 +441,10 @@ pub async fn verify(
         }
         log.created = true;
         log.deleting = false;
-        let report =
-            run.open(topic, shape.log, epoch).await.map_err(|error| format!("topic {topic}: {error}"))?;
+        let report = run
+            .open(topic, shape.log_of(topic), epoch)
+            .await
+            .map_err(|error| format!("topic {topic}: {error}"))?;
         if let Some(damage) = report.damage {
             return Err(format!("damage: topic {topic}: {damage}"));
         }
@@ -421,14 +457,22 @@ pub async fn verify(
         }
         (log.start_acked, log.start_tried) = (start, start);
         let upto = check_part(topic, &read, log, start, "after reopening") + read.len();
-        let end = upto.checked_sub(1).map_or(0, |last| log.ends[last]);
-        if end < log.acked {
-            return Err(format!("lost: topic {topic} ends at {end}, {} was acknowledged", log.acked));
-        }
-        assert_eq!(report.log_end.0, end, "the log's end is what can be read");
+        let mut end = upto.checked_sub(1).map_or(0, |last| log.ends[last]);
         log.batches.truncate(upto);
         log.ends.truncate(upto);
+        if shape.loses(topic) && end < start && report.log_end.0 == start {
+            // What came behind the records that were deleted is lost: the log is empty where it begins.
+            log.batches.push(Vec::new());
+            log.ends.push(start);
+            end = start;
+        }
+        let kept = if shape.loses(topic) { log.durable } else { log.acked };
+        if end < kept {
+            return Err(format!("lost: topic {topic} ends at {end}, {kept} was acknowledged"));
+        }
+        assert_eq!(report.log_end.0, end, "the log's end is what can be read");
         log.acked = end;
+        log.durable = end;
     }
     Ok(run)
 }
