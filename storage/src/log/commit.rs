@@ -185,6 +185,8 @@ impl Log {
         self.uncommitted -= planned.uncommitted;
         for part in &planned.parts {
             match part {
+                // Retention may have taken the segment in which a log without anything newer ends.
+                Part::Fragment { from, to, .. } if from == to => {}
                 Part::Fragment { segment, to, .. } => {
                     let segment = self.segment_mut(*segment).expect("a planned segment is there");
                     segment.journaled = segment.journaled.max(*to);

@@ -61,6 +61,7 @@ impl Store {
     }
 
     pub(super) async fn write_back_all(&self, writes: Vec<(LogId, WriteBack)>) {
+        let durability = self.write_back_durability();
         let mut requests = Vec::with_capacity(writes.len());
         let mut targets = Vec::with_capacity(writes.len());
         for (id, write) in writes {
@@ -69,7 +70,7 @@ impl Store {
                 file: write.file,
                 offset: write.from,
                 parts: write.parts,
-                durability: Durability::Durable,
+                durability,
             });
         }
         let written = self.inner.disk.write_many(requests).await;
@@ -87,6 +88,15 @@ impl Store {
         }
         drop(state);
         self.inner.room.notify();
+    }
+
+    /// Durable, since the journal forgets what was written back.
+    fn write_back_durability(&self) -> Durability {
+        #[cfg(any(test, feature = "sim"))]
+        if self.inner.state.borrow().config.planted == Some(super::PlantedBug::FreeEarly) {
+            return Durability::Volatile;
+        }
+        Durability::Durable
     }
 
     async fn allocate_ahead(&self) -> bool {

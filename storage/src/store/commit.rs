@@ -375,8 +375,10 @@ fn describe(
             Part::Fragment { segment, from, to, base_offset, end_offset } => {
                 let extent = extent(order, *segment, *from, *base_offset, *end_offset);
                 let mut fragment = builder.begin_fragment();
-                let tail = &log.segments[log.index_of(*segment)].tail;
-                tail.for_each(*from..*to, |slice| builder.push(&mut fragment, &slice));
+                if from < to {
+                    let tail = &log.segments[log.index_of(*segment)].tail;
+                    tail.for_each(*from..*to, |slice| builder.push(&mut fragment, &slice));
+                }
                 builder.end_fragment(head, extent, &fragment);
             }
             Part::Direct { segment, from, to, base_offset, end_offset, file } => {

@@ -77,7 +77,7 @@ pub struct StoreConfig {
 pub enum PlantedBug {
     /// Commits are acknowledged without being durable.
     AcknowledgeEarly,
-    /// Journal space counts as free when its write-back is issued, not when it is durable.
+    /// Journal space counts as free when its write-back is done, not when it is durable.
     FreeEarly,
     /// Retention removes files before the new log start is durable.
     DeleteEarly,
