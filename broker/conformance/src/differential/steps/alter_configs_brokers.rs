@@ -130,7 +130,6 @@ fn legacy(session: &mut Session) {
         ask("old: only checked", "1", json!([]), true);
         ask("old: none of one", "1", json!([]), false);
     }
-    let min = ("min.insync.replicas", SET, Some("1"));
     alter(
         session,
         "all gone",
@@ -147,7 +146,6 @@ fn legacy(session: &mut Session) {
                 ("compression.type", DELETE, None),
                 ("max.connections", DELETE, None),
                 ("producer.id.expiration.ms", DELETE, None),
-                min,
             ]
         )]),
         false,
