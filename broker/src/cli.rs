@@ -1,4 +1,6 @@
-//! The command line. Parses and hands over; starts nothing.
+//! The command line. Parses and hands over; starts nothing. `log` is what `slipring log` does.
+
+pub mod log;
 
 use std::path::PathBuf;
 
@@ -23,6 +25,9 @@ pub enum Command {
     /// About configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look into the files of logs.
+    #[command(subcommand)]
+    Log(log::LogCommand),
 }
 
 /// About configuration.
@@ -92,7 +97,7 @@ mod tests {
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap();
         match cli.command {
             Command::Start(args) => args,
-            Command::Config(_) => panic!("{words} is a start"),
+            Command::Config(_) | Command::Log(_) => panic!("{words} is a start"),
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use slipring::boot::{self, Stop};
-use slipring::cli::{Cli, Command, ConfigCommand, StartArgs};
+use slipring::cli::{self, Cli, Command, ConfigCommand, StartArgs};
 use slipring::config;
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             print(&config::docs::page());
             ExitCode::SUCCESS
         }
+        Command::Log(command) => ExitCode::from(cli::log::run(&command)),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod disk;
 pub mod epoch_cache;
 pub mod error;
+pub mod inspect;
 pub mod journal;
 pub mod layout;
 pub mod limits;

@@ -42,7 +42,16 @@ pub fn create_topic(client: &mut Client, name: &str, partitions: i32) {
 
 /// Sends one record, which must be acknowledged; gives its offset.
 pub fn produce(client: &mut Client, topic: &str, partition: i32, value: &[u8]) -> i64 {
-    let batch = BatchBuilder::new().append(TimestampMs(1_000), None, Some(value)).build();
+    produce_batch(
+        client,
+        topic,
+        partition,
+        BatchBuilder::new().append(TimestampMs(1_000), None, Some(value)).build(),
+    )
+}
+
+/// Sends one batch, which must be acknowledged; gives its offset.
+pub fn produce_batch(client: &mut Client, topic: &str, partition: i32, batch: Vec<u8>) -> i64 {
     let partition = ProducePartition { index: PartitionIndex(partition), records: Some(Bytes::from(batch)) };
     let topic = ProduceTopic {
         name: WireStr::from_string(topic.to_owned()),

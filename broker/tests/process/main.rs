@@ -7,6 +7,7 @@ mod client;
 mod configs;
 mod groups;
 mod limits;
+mod log;
 mod media;
 mod metrics;
 mod moves;

@@ -76,16 +76,40 @@ impl DirectoryLock {
         let mut options = fs::OpenOptions::new();
         let file =
             options.read(true).write(true).create(true).truncate(false).open(path.join(layout::LOCK))?;
-        let mut request = whole_file_lock();
-        match fcntl(&file, libc::F_SETLK, &mut request) {
-            Ok(()) => {}
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
-                return Err(LockFailure::Held(holder(&file)));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        lock(&file, libc::F_WRLCK)?;
         held.insert(directory);
         Ok(Self { directory, file: Some(file) })
+    }
+
+    /// Keeps brokers out without writing anything: a shared lock, which several readers may hold. `None` where there is no
+    /// lock file, hence no broker.
+    pub(super) fn share(path: &Path) -> Result<Option<Self>, LockFailure> {
+        let metadata = fs::metadata(path)?;
+        let directory = (metadata.dev(), metadata.ino());
+        let mut held = held();
+        if held.contains(&directory) {
+            return Err(LockFailure::Held(Holder::ThisProcess));
+        }
+        let file = match File::open(path.join(layout::LOCK)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        lock(&file, libc::F_RDLCK)?;
+        held.insert(directory);
+        Ok(Some(Self { directory, file: Some(file) }))
+    }
+}
+
+/// Takes a record lock of this kind, without waiting.
+fn lock(file: &File, kind: libc::c_int) -> Result<(), LockFailure> {
+    let mut request = libc::flock { l_type: kind as libc::c_short, ..whole_file_lock() };
+    match fcntl(file, libc::F_SETLK, &mut request) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Err(LockFailure::Held(holder(file)))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

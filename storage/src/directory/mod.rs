@@ -162,6 +162,28 @@ pub enum DirectoryError {
     },
 }
 
+/// Keeps brokers out of a data directory while it is only read; let go when it is dropped. Nothing is written.
+#[derive(Debug)]
+pub struct ReadLock {
+    _lock: Option<DirectoryLock>,
+}
+
+impl ReadLock {
+    /// Takes it without waiting. Where there is no lock file no broker has ever run, and none is kept out.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Locked`] when a broker runs on the directory, or the system's word.
+    pub fn take(path: &Path) -> Result<Self, DirectoryError> {
+        match DirectoryLock::share(path) {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err(LockFailure::Held(holder)) => Err(DirectoryError::Locked { path: path.into(), holder }),
+            Err(LockFailure::Io(source)) => {
+                Err(DirectoryError::Io { path: path.into(), action: "locking", source })
+            }
+        }
+    }
+}
+
 /// The offset checkpoints at the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RootCheckpoint {

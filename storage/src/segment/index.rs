@@ -246,6 +246,12 @@ pub fn relative_offset(base: Offset, offset: Offset) -> Result<u32, IndexError> 
         .ok_or(IndexError::OutOfRange { offset, base })
 }
 
+/// Reads one entry of an index file.
+#[must_use]
+pub fn decode_entry(base: Offset, bytes: &[u8; ENTRY_SIZE]) -> OffsetPosition {
+    entry(base, bytes, 0)
+}
+
 fn entry(base: Offset, bytes: &[u8], slot: usize) -> OffsetPosition {
     let at = slot * ENTRY_SIZE;
     OffsetPosition {

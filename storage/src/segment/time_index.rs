@@ -186,6 +186,12 @@ impl TimeIndexView {
     }
 }
 
+/// Reads one entry of an index file.
+#[must_use]
+pub fn decode_entry(base: Offset, bytes: &[u8; ENTRY_SIZE]) -> TimestampOffset {
+    entry_at(base, bytes, 0)
+}
+
 fn timestamp_at(bytes: &[u8], slot: usize) -> i64 {
     let at = slot * ENTRY_SIZE;
     i64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes were sliced"))
