@@ -95,5 +95,9 @@ fn a_lost_metadata_log_is_refused() {
 
 const SMOKE_SEEDS: [u64; 8] = [3, 14, 16, 13, 21, 23, 25, 38];
 
-const FOUND: [(u64, &str); 1] =
-    [(18, "a deleted topic's log in the way of a new topic of the same name after a power cut")];
+const FOUND: [(u64, &str); 4] = [
+    (18, "a deleted topic's log in the way of a new topic of the same name after a power cut"),
+    (87, "a journal that was full for ever: nothing was copied forward of what held its oldest commit"),
+    (157, "a batch appended twice: a clean stop after a crash left no snapshot of an idle log's producers"),
+    (175, "the same"),
+];

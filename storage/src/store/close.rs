@@ -10,8 +10,9 @@ use crate::checkpoint;
 use crate::directory::{OffsetChange, RootCheckpoint};
 use crate::error::{IoContext, StorageError};
 use crate::layout::{self, SegmentFile};
-use crate::log::Log;
-use crate::log::segment::{Cold, FileState, Indexes};
+use crate::limits::WRITE_BACK_STEP_BYTES;
+use crate::log::segment::{Cold, FileState, Indexes, Seal};
+use crate::log::{BackLog, Log, WriteBack};
 use crate::producer_state::snapshot;
 use crate::recovery::files::{write_file, write_indexes};
 
@@ -138,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    fn take_last_blocks(&self, id: LogId) -> Option<crate::log::WriteBack> {
+    fn take_last_blocks(&self, id: LogId) -> Option<WriteBack> {
         self.inner.state.borrow_mut().take_write_back_of(id)
     }
 
@@ -193,6 +194,21 @@ impl Store {
 }
 
 impl State {
+    /// Takes whatever a log can write back now.
+    pub(super) fn take_write_back_of(&mut self, id: LogId) -> Option<WriteBack> {
+        match self.logs.get_mut(id)?.take_write_back(WRITE_BACK_STEP_BYTES) {
+            BackLog::Write(write) => Some(write),
+            BackLog::Nothing | BackLog::NeedsFile(_) => None,
+        }
+    }
+
+    /// The active segment gets no more batches: its last block may be written.
+    fn seal_active(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(id) {
+            log.active_mut().seal = Some(Seal { snapshot: None });
+        }
+    }
+
     /// What a checkpoint is to say of this store's logs now.
     fn checkpoint_changes(&self, checkpoint: RootCheckpoint) -> Vec<OffsetChange> {
         let logs = self.logs.ids().into_iter().filter_map(|id| self.logs.get(id));

@@ -16,8 +16,7 @@ use crate::disk::{BufPool, Disk};
 use crate::error::{AppendError, ReadError, StorageError};
 use crate::journal::{Journal, journal_path};
 use crate::limits;
-use crate::log::segment::Seal;
-use crate::log::{Append, Appended, BackLog, Log, LogBounds, LogConfig};
+use crate::log::{Append, Appended, Log, LogBounds, LogConfig};
 use crate::read::{ReadPlan, ReadRange};
 
 mod background;
@@ -436,21 +435,6 @@ impl State {
         self.staged >= self.config.staged_bytes_max
             || self.tail_bytes >= self.config.tail_bytes.saturating_mul(2)
             || ring.used() + ring.capacity() / 8 >= ring.capacity()
-    }
-
-    /// Takes whatever a log can write back now.
-    fn take_write_back_of(&mut self, id: LogId) -> Option<crate::log::WriteBack> {
-        match self.logs.get_mut(id)?.take_write_back(limits::WRITE_BACK_STEP_BYTES) {
-            BackLog::Write(write) => Some(write),
-            BackLog::Nothing | BackLog::NeedsFile(_) => None,
-        }
-    }
-
-    /// The active segment gets no more batches: its last block may be written.
-    fn seal_active(&mut self, id: LogId) {
-        if let Some(log) = self.logs.get_mut(id) {
-            log.active_mut().seal = Some(Seal { snapshot: None });
-        }
     }
 
     fn fence_all(&mut self, cause: &Arc<StorageError>) {

@@ -22,6 +22,7 @@ use slipring_storage::recovery::{DirectoryRecovery, recover_directory};
 use slipring_storage::store::{LogId, LogOpenReport, NewLog, Store, StoreConfig};
 use uuid::Uuid;
 
+pub mod chance;
 pub mod workload;
 
 pub const ROOT: &str = "/data";
