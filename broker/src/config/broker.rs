@@ -55,6 +55,8 @@ pub struct BrokerConfig {
     pub disk_reserve_bytes: u64,
     /// Where metrics and health are served; `None` for nowhere.
     pub metrics_listener: Option<Listener>,
+    /// Series of consumer lag, over all cores.
+    pub lag_series_max: usize,
     values: Values,
 }
 
@@ -189,6 +191,7 @@ impl BrokerConfig {
             },
             disk_reserve_bytes: bytes(values.integer("slipring.disk.reserve.bytes")),
             metrics_listener: metrics_listener(&values)?,
+            lag_series_max: size(values.int("slipring.metrics.lag.series")),
             values,
         })
     }

@@ -214,6 +214,13 @@ impl Host {
         .await
     }
 
+    /// Has a look at the machine, if there is one.
+    pub(super) fn look(&self, look: impl FnOnce(&mut Coordinator)) {
+        if let State::Serving(coordinator) = &mut *self.state.borrow_mut() {
+            look(coordinator);
+        }
+    }
+
     /// The offsets in these topics are deleted; nobody waits for it.
     pub(super) fn forget_topics(&self, shard: &Rc<Shard>, topics: &[Arc<str>]) {
         if matches!(&*self.state.borrow(), State::Loading) {

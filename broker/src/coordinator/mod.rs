@@ -2,6 +2,7 @@
 //! (`slipring_machine::group`) on the core that owns the partition. Here: which partition a group has, and the way there.
 
 mod host;
+pub mod lag;
 mod load;
 
 use std::cell::{OnceCell, RefCell};

@@ -1,11 +1,12 @@
-//! Levels that nobody counts as they change: log sizes, journal and memory in use, fetches that wait. Looked up on their
-//! own core every two seconds; nothing here waits for a disk.
+//! Levels that nobody counts as they change: log sizes, journal and memory in use, fetches that wait, groups and how far they
+//! are behind. Looked up on their own core every two seconds; nothing here waits for a disk.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::coordinator::lag;
 use crate::runtime;
 use crate::shard::Shard;
 
@@ -15,8 +16,19 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub async fn watch(shard: Rc<Shard>) {
     while !shard.stopping.get() {
         refresh(&shard);
+        refresh_groups(&shard).await;
         runtime::sleep(INTERVAL).await;
     }
+}
+
+async fn refresh_groups(shard: &Rc<Shard>) {
+    if shard.config.metrics_listener.is_none() {
+        return;
+    }
+    let series_max = shard.config.lag_series_max;
+    let (tally, lags) = lag::look(shard, series_max).await;
+    shard.metrics.groups.tallied(&tally);
+    shard.metrics.groups.lagged(&lags, series_max);
 }
 
 fn refresh(shard: &Shard) {

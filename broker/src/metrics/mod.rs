@@ -2,6 +2,7 @@
 //! the endpoint adds nothing up, Prometheus does.
 
 pub mod gauges;
+pub mod groups;
 pub mod http;
 mod process;
 
@@ -17,6 +18,7 @@ use prometheus::{
 use slipring_protocol::api::ApiKey;
 use slipring_protocol::batch::BatchHeader;
 
+use self::groups::{CoreGroups, GroupSeries};
 use self::process::ProcessSeries;
 use crate::runtime::mailbox::ShardId;
 
@@ -60,6 +62,7 @@ pub struct Metrics {
     mail_messages: IntCounterVec,
     log_bytes: IntGaugeVec,
     levels: LevelSeries,
+    groups: GroupSeries,
     /// Connections that a limit refused.
     pub connections_refused: IntCounter,
     /// How long the start took, in seconds.
@@ -153,6 +156,7 @@ impl Metrics {
                 ),
             ),
             levels: LevelSeries::new(gauge),
+            groups: GroupSeries::new(&registry),
             ready: register(&registry, ready),
             registry,
         })
@@ -189,6 +193,7 @@ impl Metrics {
             mail_batches: self.mail_batches.with_label_values(&labels),
             mail_messages: self.mail_messages.with_label_values(&labels),
             levels: self.levels.of_core(&core),
+            groups: self.groups.of_core(&core),
             apis: RefCell::default(),
             topics: RefCell::default(),
             all: self.clone(),
@@ -286,6 +291,8 @@ pub struct ShardMetrics {
     pub mail_messages: IntCounter,
     /// What it holds at the moment.
     pub levels: Levels<IntGauge>,
+    /// Groups whose partitions it owns.
+    pub groups: CoreGroups,
     apis: RefCell<HashMap<ApiKey, (IntCounter, Histogram)>>,
     topics: RefCell<HashMap<Arc<str>, TopicSeries>>,
     all: Arc<Metrics>,

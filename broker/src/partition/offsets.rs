@@ -21,6 +21,19 @@ pub struct OffsetQuery {
     pub read_committed: bool,
 }
 
+impl OffsetQuery {
+    /// The high watermark, asked for by this broker itself.
+    #[must_use]
+    pub const fn end_of(partition: TopicIdPartition) -> Self {
+        Self {
+            partition,
+            current_leader_epoch: LeaderEpoch::NONE,
+            timestamp: TimestampMs(special::LATEST),
+            read_committed: false,
+        }
+    }
+}
+
 /// Its answer; offset and timestamp are -1 when there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffsetAnswer {

@@ -23,16 +23,16 @@ use slipring_protocol::error_code::ErrorCode;
 use crate::client::{connect, create_topic};
 use crate::support::{Launch, TempDir, until};
 
-fn text(text: &str) -> StrBytes {
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn group() -> GroupId {
+pub fn group() -> GroupId {
     GroupId(text("g"))
 }
 
 /// The coordinator answers once the group's partition is loaded.
-fn find_coordinator(client: &mut Client) {
+pub fn find_coordinator(client: &mut Client) {
     let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]);
     let found = client.call(4, &request).unwrap();
     assert_eq!(found.coordinators[0].error_code, ErrorCode::None.code());
@@ -42,7 +42,7 @@ fn find_coordinator(client: &mut Client) {
     });
 }
 
-fn join(client: &mut Client, member_id: &StrBytes) -> JoinGroupResponse {
+pub fn join(client: &mut Client, member_id: &StrBytes) -> JoinGroupResponse {
     try_join(client, member_id).unwrap()
 }
 
@@ -62,7 +62,23 @@ fn commit(client: &mut Client, member_id: &StrBytes, offset: i64) -> i16 {
     commit_as(client, member_id, 1, offset)
 }
 
-fn commit_from_outside(client: &mut Client, offset: i64) -> i16 {
+/// Brings the assignment of the first generation, "all" for the leader alone; gives the request without it.
+pub fn lead(client: &mut Client, member_id: &StrBytes) -> SyncGroupRequest {
+    let assignment = SyncGroupRequestAssignment::default()
+        .with_member_id(member_id.clone())
+        .with_assignment(b"all".as_slice().into());
+    let sync = SyncGroupRequest::default()
+        .with_group_id(group())
+        .with_generation_id(1)
+        .with_member_id(member_id.clone())
+        .with_protocol_type(Some(text("consumer")))
+        .with_protocol_name(Some(text("range")));
+    let synced = client.call(5, &sync.clone().with_assignments(vec![assignment])).unwrap();
+    assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"all"[..]));
+    sync
+}
+
+pub fn commit_from_outside(client: &mut Client, offset: i64) -> i16 {
     commit_as(client, &StrBytes::default(), -1, offset)
 }
 
@@ -113,17 +129,7 @@ fn a_group_and_its_offsets_outlive_kill_9() {
     let joined = join(&mut client, &asked.member_id);
     assert_eq!((joined.error_code, joined.generation_id), (0, 1));
     let member_id = joined.member_id;
-    let assignment = SyncGroupRequestAssignment::default()
-        .with_member_id(member_id.clone())
-        .with_assignment(b"all".as_slice().into());
-    let sync = SyncGroupRequest::default()
-        .with_group_id(group())
-        .with_generation_id(1)
-        .with_member_id(member_id.clone())
-        .with_protocol_type(Some(text("consumer")))
-        .with_protocol_name(Some(text("range")));
-    let synced = client.call(5, &sync.clone().with_assignments(vec![assignment])).unwrap();
-    assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"all"[..]));
+    let sync = lead(&mut client, &member_id);
     for offset in 0..50 {
         assert_eq!(commit(&mut client, &member_id, offset), 0);
     }

@@ -5,6 +5,7 @@
 
 mod client;
 mod configs;
+mod group_metrics;
 mod groups;
 mod limits;
 mod log;

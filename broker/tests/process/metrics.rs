@@ -7,10 +7,10 @@ use crate::client::{begin_long_poll, connect, create_topic, is_served, produce, 
 use crate::support::{Launch, PATIENCE, TempDir, get, taken_port, until};
 
 /// Name, labels, value.
-type Sample = (String, String, f64);
+pub type Sample = (String, String, f64);
 
 /// Reads Prometheus' text format: the type of each family, and its samples as they stand there.
-fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Sample>) {
+pub fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Sample>) {
     let mut types = BTreeMap::new();
     let mut samples = Vec::new();
     let mut helped = BTreeSet::new();

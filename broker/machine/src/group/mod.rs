@@ -26,6 +26,7 @@ mod admin;
 mod classic;
 mod message;
 mod offsets;
+mod tally;
 mod timers;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use message::{
     FetchedTopic, Join, JoinReply, JoinedMember, Leave, LeavingMember, List, ListedGroup, MaybeDescribed,
     Member, Reply, RequestId, Sync, SyncReply,
 };
+pub use tally::{Committed, Tally};
 
 use classic::ClassicGroup;
 use offsets::Offsets;
@@ -124,6 +126,8 @@ struct Writes {
     durable: WriteId,
     /// By write, ascending.
     parked: VecDeque<(WriteId, Parked)>,
+    /// Rebalances of classic groups whose assignment became durable since the last tally.
+    rebalances: u64,
 }
 
 /// What waits for a write to become durable.

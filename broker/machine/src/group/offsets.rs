@@ -53,6 +53,18 @@ impl Offsets {
         self.groups.get(group)?.get(topic)?.get(&partition)
     }
 
+    /// All of them, by group, topic and partition.
+    pub(super) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, PartitionIndex, &CommittedOffset)> {
+        let topics = self.groups.iter().flat_map(|(group, topics)| {
+            topics.iter().map(move |(topic, partitions)| (group, topic, partitions))
+        });
+        topics.flat_map(|(group, topic, partitions)| {
+            partitions.iter().map(move |(partition, committed)| (group, topic, *partition, committed))
+        })
+    }
+
     pub(super) const fn count(&self) -> usize {
         self.count
     }

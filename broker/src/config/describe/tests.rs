@@ -121,6 +121,7 @@ fn a_broker_is_described_as_kafka_describes_it() {
             "slipring.durability",
             "slipring.journal.bytes",
             "slipring.memory.bytes",
+            "slipring.metrics.lag.series",
             "slipring.metrics.listener"
         ]
     );

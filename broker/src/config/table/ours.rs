@@ -17,4 +17,6 @@ pub(super) const ROWS: &[ConfigKey] = &[
         "Free space of a data directory below which produces are refused."),
     key("slipring.metrics.listener", String, Is("127.0.0.1:9644"), Any, ReadOnly, Acts,
         "HOST:PORT that serves /metrics and /health over HTTP; empty for none."),
+    key("slipring.metrics.lag.series", Int, Is("5000"), AtLeast(0), ReadOnly, Acts,
+        "Most series of consumer lag by group, topic and partition in /metrics; further ones are left out and counted."),
 ];

@@ -101,6 +101,7 @@ impl ClassicGroup {
             member.assignment = assignment.get(&member.id).cloned().unwrap_or_default();
         }
         self.transition(State::Stable, turn.now.wall);
+        turn.writes.rebalances += 1;
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for member_id in ids {
             let reply = self.synced(&member_id);
