@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use slipring_machine::group::GroupConfig;
+use slipring_machine::group::{Assignor, ConsumerConfig, GroupConfig};
 use slipring_protocol::ids::BrokerId;
 
 use super::checks;
@@ -206,6 +206,24 @@ fn groups_from_values(values: &Values) -> GroupConfig {
         offset_metadata_max: positive(values.int("offset.metadata.max.bytes")) as usize,
         offsets_retention_ms: i64::from(values.int("offsets.retention.minutes")) * 60_000,
         expiry_interval_ms: bytes(values.integer("offsets.retention.check.interval.ms")),
+        consumer: ConsumerConfig {
+            session_timeout_ms: positive(values.int("group.consumer.session.timeout.ms")),
+            heartbeat_interval_ms: values.int("group.consumer.heartbeat.interval.ms"),
+            members_max: size(values.int("group.consumer.max.size")),
+            assignment_interval_ms: positive(values.int("group.consumer.assignment.interval.ms")),
+            assignors: assignors(values.list("group.consumer.assignors")),
+        },
+    }
+}
+
+/// The assignors of these names in their order. Names of Java classes are not served; with none left, Kafka's defaults.
+fn assignors(names: &[String]) -> &'static [Assignor] {
+    let known: Vec<Assignor> = names.iter().filter_map(|name| Assignor::named(name)).collect();
+    match known[..] {
+        [Assignor::Range] => &[Assignor::Range],
+        [Assignor::Uniform] => &[Assignor::Uniform],
+        [Assignor::Range, ..] => &[Assignor::Range, Assignor::Uniform],
+        _ => &[Assignor::Uniform, Assignor::Range],
     }
 }
 

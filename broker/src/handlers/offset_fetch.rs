@@ -65,7 +65,11 @@ async fn fetch(request: &Request<'_>, group: &OffsetFetchGroup, version: i16) ->
         }
     }
     let asked = known.iter().map(|(_, name, partitions)| (name.clone(), partitions.clone())).collect();
-    let fetch = Fetch { group: name(&group.group_id), topics: group.topics.is_some().then_some(asked) };
+    // Kafka's rule for nobody in particular.
+    let member = (group.member_id.is_some() || group.member_epoch >= 0)
+        .then(|| (group.member_id.as_deref().map(name).unwrap_or_default(), group.member_epoch));
+    let fetch =
+        Fetch { group: name(&group.group_id), member, topics: group.topics.is_some().then_some(asked) };
     let error = match coordinator::ask(request.shard, &group.group_id, Command::Fetch(fetch)).await {
         Reply::Fetch(Ok(found)) if group.topics.is_none() => {
             topics = found.into_iter().filter_map(|topic| whole(&view, topic, version)).collect();

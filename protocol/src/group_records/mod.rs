@@ -5,9 +5,14 @@
 //! Values are written in the versions that Kafka 4.3 writes and read in all versions up to them.
 
 mod classic;
+mod consumer;
 mod offsets;
 
 pub use classic::{GroupMetadata, MemberMetadata};
+pub use consumer::{
+    ClassicMember, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, EpochedPartitions, GroupEpoch,
+    MemberKey, Partitions, ResolvedRegex, TargetEpoch,
+};
 pub use offsets::{CommittedOffset, OffsetKey};
 
 use std::sync::Arc;
@@ -23,6 +28,8 @@ pub enum GroupRecord {
     Offset(OffsetKey, Option<CommittedOffset>),
     /// A group of the classic protocol (`GroupMetadataKey`, `GroupMetadataValue`).
     Group(Arc<str>, Option<GroupMetadata>),
+    /// A record of a group of the consumer protocol.
+    Consumer(ConsumerRecord),
     /// A record of a type that we have no use for yet. Kept as it is.
     Opaque {
         /// The key with its type.
@@ -42,6 +49,7 @@ impl GroupRecord {
                 writer.i16(GROUP_TYPE);
                 writer.text(group);
             }
+            Self::Consumer(record) => record.encode_key(out),
             Self::Opaque { key, .. } => out.extend_from_slice(key),
         }
     }
@@ -51,6 +59,7 @@ impl GroupRecord {
         match self {
             Self::Offset(_, Some(value)) => value.encode(out),
             Self::Group(_, Some(value)) => value.encode(out),
+            Self::Consumer(record) => return record.encode_value(out),
             Self::Opaque { value: Some(value), .. } => out.extend_from_slice(value),
             Self::Offset(_, None) | Self::Group(_, None) | Self::Opaque { value: None, .. } => return false,
         }
@@ -72,6 +81,9 @@ impl GroupRecord {
             GROUP_TYPE => {
                 let group = read_name(&mut reader)?;
                 Self::Group(group, value.map(|value| GroupMetadata::decode(value)).transpose()?)
+            }
+            number if let Some(record_type) = consumer::type_of(number) => {
+                Self::Consumer(ConsumerRecord::decode(record_type, &mut reader, value)?)
             }
             0.. => return Ok(Self::Opaque { key: key.clone(), value: value.cloned() }),
             negative => return Err(GroupRecordError::Type(negative)),
@@ -155,6 +167,28 @@ fn read_name(reader: &mut Reader<'_>) -> Result<Arc<str>, WireError> {
 const LEGACY_OFFSET_TYPE: i16 = 0;
 const OFFSET_TYPE: i16 = 1;
 const GROUP_TYPE: i16 = 2;
+
+/// Types of the consumer protocol's records (`CoordinatorRecordType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConsumerRecordType {
+    Epoch = 3,
+    PartitionMetadata = 4,
+    Member = 5,
+    TargetEpoch = 6,
+    Target = 7,
+    Current = 8,
+    Regex = 16,
+}
+
+const CONSUMER_TYPES: [ConsumerRecordType; 7] = [
+    ConsumerRecordType::Epoch,
+    ConsumerRecordType::PartitionMetadata,
+    ConsumerRecordType::Member,
+    ConsumerRecordType::TargetEpoch,
+    ConsumerRecordType::Target,
+    ConsumerRecordType::Current,
+    ConsumerRecordType::Regex,
+];
 
 #[cfg(test)]
 mod tests;

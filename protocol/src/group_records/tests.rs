@@ -164,11 +164,11 @@ fn groups_of_all_versions_are_read() {
 
 #[test]
 fn other_types_are_kept_as_they_are() {
-    let record = decode("000300 0167", Some("0000 00000001 00"));
+    let record = decode("000900 0167", Some("0000 00000001 00"));
     let (mut key, mut value) = (Vec::new(), Vec::new());
     record.encode_key(&mut key);
     assert!(record.encode_value(&mut value));
-    assert_eq!((Bytes::from(key), Bytes::from(value)), (bytes("0003000167"), bytes("00000000000100")));
+    assert_eq!((Bytes::from(key), Bytes::from(value)), (bytes("0009000167"), bytes("00000000000100")));
 }
 
 #[test]
@@ -199,4 +199,125 @@ fn any_bytes_are_read_or_refused() {
         }
         fuzz_group_record(&bytes);
     }
+}
+
+fn consumer(record: ConsumerRecord, key: &str, value: Option<&str>) {
+    check(GroupRecord::Consumer(record), key, value);
+}
+
+fn key() -> MemberKey {
+    MemberKey { group: "g".into(), member_id: "m".into() }
+}
+
+fn topic_id() -> TopicId {
+    TopicId(Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677))
+}
+
+#[test]
+fn epochs_of_consumer_groups_have_kafkas_bytes() {
+    let epoch = |metadata_hash| Some(GroupEpoch { epoch: 5, metadata_hash });
+    let hash = 0x1122_3344_5566_7788;
+    consumer(
+        ConsumerRecord::Epoch("g".into(), epoch(hash)),
+        "0003000167",
+        Some("0000000000050100081122334455667788"),
+    );
+    consumer(ConsumerRecord::Epoch("g".into(), epoch(0)), "0003000167", Some("00000000000500"));
+    consumer(ConsumerRecord::Epoch("g".into(), None), "0003000167", None);
+    consumer(ConsumerRecord::PartitionMetadata("g".into(), None), "0004000167", None);
+    let target = |at| Some(TargetEpoch { epoch: 5, computed_at: TimestampMs(at) });
+    consumer(
+        ConsumerRecord::TargetEpoch("g".into(), target(1234)),
+        "0006000167",
+        Some("00000000000501000800000000000004d2"),
+    );
+    consumer(ConsumerRecord::TargetEpoch("g".into(), target(0)), "0006000167", Some("00000000000500"));
+}
+
+#[test]
+fn assignments_of_consumer_groups_have_kafkas_bytes() {
+    let target = [(topic_id(), [PartitionIndex(0), PartitionIndex(2)].into())].into();
+    consumer(
+        ConsumerRecord::Target(key(), Some(target)),
+        "000700016700016d",
+        Some("0000020123456789abcdef00112233445566770300000000000000020000"),
+    );
+    let current = CurrentAssignment {
+        epoch: 5,
+        previous_epoch: 4,
+        state: 1,
+        assigned: [(topic_id(), [(PartitionIndex(0), 5), (PartitionIndex(1), 4)].into())].into(),
+        pending_revocation: [(topic_id(), [(PartitionIndex(2), 3)].into())].into(),
+    };
+    consumer(
+        ConsumerRecord::Current(key(), Some(current)),
+        "000800016700016d",
+        Some(
+            "0000000000050000000401020123456789abcdef00112233445566770300000000000000 \
+             01010009030000000500000004020123456789abcdef0011223344556677020000000201 \
+             0005020000000300",
+        ),
+    );
+    let new = CurrentAssignment { previous_epoch: -1, ..CurrentAssignment::default() };
+    consumer(
+        ConsumerRecord::Current(key(), Some(new)),
+        "000800016700016d",
+        Some("000000000000ffffffff00010100"),
+    );
+}
+
+#[test]
+fn members_of_consumer_groups_have_kafkas_bytes() {
+    let full = ConsumerMemberMetadata {
+        instance_id: Some("i".into()),
+        rack_id: Some("r".into()),
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        topics: ["a".into(), "b".into()].into(),
+        regex: Some("f.*".into()),
+        rebalance_timeout_ms: 300_000,
+        assignor: Some("range".into()),
+        classic: None,
+    };
+    consumer(
+        ConsumerRecord::Member(key(), Some(full)),
+        "000500016700016d",
+        Some(
+            "00000269027202630b2f3132372e302e302e31030261026204662e2a000493e00672616e \
+             676501000100",
+        ),
+    );
+    let classic = ConsumerMemberMetadata {
+        instance_id: None,
+        rack_id: None,
+        client_id: "c".into(),
+        client_host: "h".into(),
+        topics: [].into(),
+        regex: Some("".into()),
+        rebalance_timeout_ms: 300_000,
+        assignor: None,
+        classic: Some(ClassicMember {
+            session_timeout_ms: 45_000,
+            protocols: vec![("range".into(), Bytes::from_static(&[1, 2]))],
+        }),
+    };
+    consumer(
+        ConsumerRecord::Member(key(), Some(classic)),
+        "000500016700016d",
+        Some("00000000026302680101000493e000010011010000afc8020672616e67650301020000"),
+    );
+}
+
+#[test]
+fn resolved_expressions_have_kafkas_bytes() {
+    let resolved = ResolvedRegex {
+        topics: ["fa".into(), "fo".into()].into(),
+        version: 7,
+        resolved_at: TimestampMs(1234),
+    };
+    consumer(
+        ConsumerRecord::Regex("g".into(), "f.*".into(), Some(resolved)),
+        "00100001670003662e2a",
+        Some("00000303666103666f000000000000000700000000000004d200"),
+    );
 }

@@ -9,6 +9,8 @@ use slipring_protocol::group_records::CommittedOffset;
 use slipring_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use uuid::Uuid;
 
+use super::consumer::{ConsumerBeat, ConsumerHeartbeat, DescribedConsumerGroup, Refusal};
+
 /// The host's mark of a request: comes back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -38,6 +40,10 @@ pub enum Command {
     DeleteGroups(Vec<Arc<str>>),
     /// Topics are gone: so are the offsets committed in them.
     DeleteTopics(Vec<Arc<str>>),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Box<ConsumerHeartbeat>),
+    /// ConsumerGroupDescribe, one group.
+    ConsumerDescribe(Arc<str>),
 }
 
 /// The answer to the [`Command`] of the same name.
@@ -65,6 +71,10 @@ pub enum Reply {
     DeleteGroups(Result<Vec<(Arc<str>, ErrorCode)>, ErrorCode>),
     /// The offsets are gone, or not.
     DeleteTopics(ErrorCode),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Result<ConsumerBeat, Refusal>),
+    /// To ConsumerGroupDescribe.
+    ConsumerDescribe(Result<DescribedConsumerGroup, Refusal>),
 }
 
 /// A request to join a group.
@@ -248,6 +258,8 @@ pub struct CommitPartition {
 pub struct Fetch {
     /// The group.
     pub group: Arc<str>,
+    /// Member of the consumer protocol that asks, and its epoch, where it says so.
+    pub member: Option<(Arc<str>, i32)>,
     /// Topics and partitions; none for all.
     pub topics: Option<Vec<(Arc<str>, Vec<PartitionIndex>)>>,
 }

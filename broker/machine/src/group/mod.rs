@@ -2,8 +2,8 @@
 //! and time go in; records and answers come out. It never waits and never reads a clock.
 //!
 //! Behaviour and error codes are those of Kafka 4.3's `GroupCoordinatorService`, `GroupMetadataManager`, `OffsetMetadataManager`
-//! and `ClassicGroup`. Missing, for later work: the consumer, share and streams protocols (their records are passed over),
-//! offsets of transactions.
+//! `ClassicGroup` and `ConsumerGroup`. Missing, for later work: the share and streams protocols (their records are passed over),
+//! offsets of transactions, and moving a group with members from one protocol to another.
 //!
 //! # When what takes effect
 //!
@@ -19,11 +19,14 @@
 //!   points. A new group: an empty record first; refused, there is no group. A leader's assignment: it takes effect when
 //!   durable, if the group has not moved on by then; refused, the group rebalances. A static member that comes back to a stable
 //!   group: decided on a copy, which replaces the group when the record is staged.
+//! - A group of the consumer protocol is what its records say: it changes when they are staged, and answers leave when they are
+//!   durable.
 //! - That a group is empty is written, too, but does not depend on it: an older generation that a restart brings back has
 //!   members that will not be heard of, and times out.
 
 mod admin;
 mod classic;
+mod consumer;
 mod message;
 mod offsets;
 mod tally;
@@ -36,9 +39,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use slipring_protocol::error_code::ErrorCode;
-use slipring_protocol::group_records::GroupRecord;
+use slipring_protocol::group_records::{ConsumerRecord, GroupRecord};
 use slipring_protocol::ids::TimestampMs;
 
+pub use consumer::{
+    Assignor, ConsumerBeat, ConsumerHeartbeat, DescribedConsumer, DescribedConsumerGroup, DescribedTopic,
+    JOINING, LEAVING, LEAVING_FOR_NOW, NoTopics, Refusal, TopicInfo, Topics,
+};
 pub use message::{
     Command, Commit, CommitPartition, CommitTopic, DeleteOffsets, DescribedGroup, DescribedMember, Fetch,
     FetchedTopic, Join, JoinReply, JoinedMember, Leave, LeavingMember, List, ListedGroup, MaybeDescribed,
@@ -47,6 +54,7 @@ pub use message::{
 pub use tally::{Committed, Tally};
 
 use classic::ClassicGroup;
+use consumer::{ConsumerGroup, ConsumerGroups};
 use offsets::Offsets;
 use timers::{TimerKey, TimerWork, Timers};
 
@@ -67,6 +75,36 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub expiry_interval_ms: u64,
+    /// The consumer protocol.
+    pub consumer: ConsumerConfig,
+}
+
+/// What of the broker's configuration decides on groups of the consumer protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// `group.consumer.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`, in members.
+    pub members_max: usize,
+    /// `group.consumer.assignment.interval.ms`.
+    pub assignment_interval_ms: u64,
+    /// `group.consumer.assignors`, at least one; the first is the default.
+    pub assignors: &'static [Assignor],
+}
+
+impl Default for ConsumerConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            members_max: i32::MAX as usize,
+            assignment_interval_ms: 1_000,
+            assignors: &[Assignor::Uniform, Assignor::Range],
+        }
+    }
 }
 
 impl Default for GroupConfig {
@@ -80,6 +118,7 @@ impl Default for GroupConfig {
             offset_metadata_max: 4_096,
             offsets_retention_ms: 10_080 * 60_000,
             expiry_interval_ms: 600_000,
+            consumer: ConsumerConfig::default(),
         }
     }
 }
@@ -113,11 +152,16 @@ pub type Answer = (RequestId, Reply);
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     config: GroupConfig,
-    groups: BTreeMap<Arc<str>, ClassicGroup>,
+    groups: Groups,
+    consumer: ConsumerGroups,
     offsets: Offsets,
     timers: Timers,
     writes: Writes,
+    topics: Arc<dyn Topics>,
 }
+
+/// Groups of the classic protocol, and those that only have offsets.
+type Groups = BTreeMap<Arc<str>, ClassicGroup>;
 
 /// What was staged and who waits for it.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +188,7 @@ enum Parked {
 struct Turn<'a> {
     now: Now,
     config: &'a GroupConfig,
+    topics: &'a Arc<dyn Topics>,
     timers: &'a mut Timers,
     writes: &'a mut Writes,
     log: &'a mut dyn Log,
@@ -192,10 +237,17 @@ impl Coordinator {
         Self {
             config,
             groups: BTreeMap::new(),
+            consumer: BTreeMap::new(),
             offsets: Offsets::default(),
             timers: Timers::default(),
             writes: Writes::default(),
+            topics: Arc::new(NoTopics),
         }
+    }
+
+    /// The cluster's topics are these from now on. Groups heed it at their members' next heartbeats.
+    pub fn set_topics(&mut self, topics: Arc<dyn Topics>) {
+        self.topics = topics;
     }
 
     fn split<'a>(
@@ -203,18 +255,20 @@ impl Coordinator {
         now: Now,
         log: &'a mut dyn Log,
         out: &'a mut Vec<Answer>,
-    ) -> (&'a mut BTreeMap<Arc<str>, ClassicGroup>, &'a mut Offsets, Turn<'a>) {
-        let Self { config, groups, offsets, timers, writes } = self;
-        (groups, offsets, Turn { now, config, timers, writes, log, out })
+    ) -> (&'a mut Groups, &'a mut ConsumerGroups, &'a mut Offsets, Turn<'a>) {
+        let Self { config, groups, consumer, offsets, timers, writes, topics } = self;
+        (groups, consumer, offsets, Turn { now, config, topics, timers, writes, log, out })
     }
 
     /// Takes over a record of the log; at load only.
     pub fn replay(&mut self, record: GroupRecord) {
         match record {
             GroupRecord::Offset(key, Some(value)) => {
-                self.groups
-                    .entry(key.group.clone())
-                    .or_insert_with(|| ClassicGroup::new(key.group.clone(), TimestampMs(-1)));
+                if !self.consumer.contains_key(&key.group) {
+                    self.groups
+                        .entry(key.group.clone())
+                        .or_insert_with(|| ClassicGroup::new(key.group.clone(), TimestampMs(-1)));
+                }
                 self.offsets.insert(key, value);
             }
             GroupRecord::Offset(key, None) => _ = self.offsets.remove(&key),
@@ -222,16 +276,29 @@ impl Coordinator {
                 self.groups.insert(group.clone(), ClassicGroup::restore(group, value));
             }
             GroupRecord::Group(group, None) => _ = self.groups.remove(&group),
+            GroupRecord::Consumer(ConsumerRecord::Epoch(group, None)) => _ = self.consumer.remove(&group),
+            GroupRecord::Consumer(record) => {
+                let id = record.group().clone();
+                if !record.is_tombstone() && !self.consumer.contains_key(&id) {
+                    // One that only had offsets, as far as was known.
+                    self.groups.remove(&id);
+                    self.consumer.insert(id.clone(), ConsumerGroup::new(id.clone()));
+                }
+                if let Some(group) = self.consumer.get_mut(&id) {
+                    group.apply(&record);
+                }
+            }
             GroupRecord::Opaque { .. } => {}
         }
     }
 
     /// The log is replayed: members have their session time-out from now to be heard of.
     pub fn loaded(&mut self, now: Now, log: &mut dyn Log, out: &mut Vec<Answer>) {
-        let (groups, _, mut turn) = self.split(now, log, out);
+        let (groups, consumer, _, mut turn) = self.split(now, log, out);
         for group in groups.values_mut() {
             group.loaded(&mut turn);
         }
+        consumer.values().for_each(|group| group.loaded(&mut turn));
         let interval = turn.config.expiry_interval_ms;
         turn.schedule(TimerKey::Expiry, interval, TimerWork::Expire);
     }
@@ -245,31 +312,49 @@ impl Coordinator {
         log: &mut dyn Log,
         out: &mut Vec<Answer>,
     ) {
-        let (groups, offsets, mut turn) = self.split(now, log, out);
+        let (groups, consumer, offsets, mut turn) = self.split(now, log, out);
         match command {
-            Command::Join(join) => classic::join(groups, from, join, &mut turn),
+            Command::Join(join) => match consumer::make_way(consumer, &join, &mut turn) {
+                Ok(()) => classic::join(groups, from, join, &mut turn),
+                Err(error) => turn.reply(from, Reply::Join(JoinReply::failed(&join.member_id, error))),
+            },
             Command::Sync(sync) => classic::sync(groups, from, sync, &mut turn),
             Command::Heartbeat(member) => {
                 let error = classic::heartbeat(groups, &member, &mut turn);
                 turn.reply(from, Reply::Heartbeat(error));
             }
             Command::Leave(leave) => classic::leave(groups, from, leave, &mut turn),
-            Command::Commit(commit) => offsets::commit(groups, offsets, from, &commit, &mut turn),
+            Command::Commit(commit) => offsets::commit(groups, consumer, offsets, from, &commit, &mut turn),
             Command::Fetch(fetch) => {
-                let reply = Reply::Fetch(Ok(offsets.fetch(&fetch)));
+                let valid = match (consumer.get(&fetch.group), &fetch.member) {
+                    (Some(group), Some((member_id, epoch))) => group.validate_fetch(member_id, *epoch),
+                    _ => Ok(()),
+                };
+                let reply = Reply::Fetch(valid.map(|()| offsets.fetch(&fetch)));
                 turn.reply_settled(from, reply);
             }
-            Command::DeleteOffsets(delete) => offsets::delete(groups, offsets, from, &delete, &mut turn),
+            Command::DeleteOffsets(delete) => {
+                offsets::delete(groups, consumer, offsets, from, &delete, &mut turn);
+            }
             Command::Describe(names) => {
                 let reply = Reply::Describe(Ok(admin::describe(groups, names)));
                 turn.reply_settled(from, reply);
             }
             Command::List(filters) => {
-                let reply = Reply::List(Ok(admin::list(groups, &filters)));
+                let reply = Reply::List(Ok(admin::list(groups, consumer, &filters)));
                 turn.reply_settled(from, reply);
             }
-            Command::DeleteGroups(names) => admin::delete_groups(groups, offsets, from, names, &mut turn),
+            Command::DeleteGroups(names) => {
+                admin::delete_groups(groups, consumer, offsets, from, names, &mut turn);
+            }
             Command::DeleteTopics(topics) => offsets::delete_topics(offsets, from, &topics, &mut turn),
+            Command::ConsumerHeartbeat(beat) => {
+                consumer::heartbeat(groups, consumer, from, &beat, &mut turn);
+            }
+            Command::ConsumerDescribe(name) => {
+                let described = admin::describe_consumer(groups, consumer, &name, &turn);
+                turn.reply_settled(from, Reply::ConsumerDescribe(described));
+            }
         }
     }
 
@@ -282,10 +367,14 @@ impl Coordinator {
     /// Does what is due.
     pub fn tick(&mut self, now: Now, log: &mut dyn Log, out: &mut Vec<Answer>) {
         while let Some((key, work)) = self.timers.take_due(now.steady_ms) {
-            let (groups, offsets, mut turn) = self.split(now, log, out);
+            let (groups, consumer, offsets, mut turn) = self.split(now, log, out);
             match (key, work) {
+                (TimerKey::Member(timer, group, member), TimerWork::FenceMember { epoch }) => {
+                    consumer::time_out(consumer, timer, &group, &member, epoch, &mut turn);
+                }
+                (TimerKey::Member(..), _) => {}
                 (TimerKey::Expiry, _) => {
-                    offsets::expire(groups, offsets, &mut turn);
+                    offsets::expire(groups, consumer, offsets, &mut turn);
                     let interval = turn.config.expiry_interval_ms.max(1);
                     turn.schedule(TimerKey::Expiry, interval, TimerWork::Expire);
                 }
@@ -308,7 +397,7 @@ impl Coordinator {
         self.writes.durable = self.writes.durable.max(up_to);
         while self.writes.parked.front().is_some_and(|(write, _)| *write <= up_to) {
             let Some((write, parked)) = self.writes.parked.pop_front() else { break };
-            let (groups, _, mut turn) = self.split(now, log, out);
+            let (groups, _, _, mut turn) = self.split(now, log, out);
             match parked {
                 Parked::Answer(to, reply) => turn.reply(to, reply),
                 Parked::Assignment(group, assignment) => {
@@ -341,7 +430,7 @@ impl Coordinator {
     /// Groups and committed offsets, for gauges.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
-        (self.groups.len(), self.offsets.count())
+        (self.groups.len() + self.consumer.len(), self.offsets.count())
     }
 }
 
@@ -360,6 +449,8 @@ impl Reply {
             Self::List(_) => Self::List(Err(error)),
             Self::DeleteGroups(_) => Self::DeleteGroups(Err(error)),
             Self::DeleteTopics(_) => Self::DeleteTopics(error),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(Err(error.into())),
+            Self::ConsumerDescribe(_) => Self::ConsumerDescribe(Err(error.into())),
         }
     }
 }
@@ -384,6 +475,8 @@ impl Command {
             Self::List(_) => Reply::List(Err(error)),
             Self::DeleteGroups(_) => Reply::DeleteGroups(Err(error)),
             Self::DeleteTopics(_) => Reply::DeleteTopics(error),
+            Self::ConsumerHeartbeat(_) => Reply::ConsumerHeartbeat(Err(error.into())),
+            Self::ConsumerDescribe(_) => Reply::ConsumerDescribe(Err(error.into())),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slipring_protocol::error_code::ErrorCode;
-use slipring_protocol::group_records::{CommittedOffset, GroupRecord, OffsetKey};
+use slipring_protocol::group_records::{CommittedOffset, ConsumerRecord, GroupRecord, OffsetKey};
 use slipring_protocol::ids::{PartitionIndex, TimestampMs};
 
 use super::classic::{ClassicGroup, State};
+use super::consumer::ConsumerGroups;
 use super::message::{Commit, CommitPartition, CommitTopic, DeleteOffsets, Fetch, FetchedTopic};
-use super::{Parked, Reply, RequestId, Turn, write_error};
+use super::{Groups, Parked, Reply, RequestId, Turn, write_error};
 
-type Groups = BTreeMap<Arc<str>, ClassicGroup>;
 type Topics = BTreeMap<Arc<str>, BTreeMap<PartitionIndex, CommittedOffset>>;
 
 /// All committed offsets, by group, topic and partition; no empty maps.
@@ -110,7 +110,7 @@ impl Offsets {
             match record {
                 GroupRecord::Offset(key, Some(value)) => self.insert(key, value),
                 GroupRecord::Offset(key, None) => _ = self.remove(&key),
-                GroupRecord::Group(..) | GroupRecord::Opaque { .. } => {}
+                GroupRecord::Group(..) | GroupRecord::Consumer(_) | GroupRecord::Opaque { .. } => {}
             }
         }
     }
@@ -123,12 +123,13 @@ fn tombstone(group: &Arc<str>, topic: &Arc<str>, partition: PartitionIndex) -> G
 /// OffsetCommit.
 pub(super) fn commit(
     groups: &mut Groups,
+    consumer: &ConsumerGroups,
     offsets: &mut Offsets,
     from: RequestId,
     commit: &Commit,
     turn: &mut Turn<'_>,
 ) {
-    if let Err(error) = may_commit(groups, commit, turn) {
+    if let Err(error) = may_commit(groups, consumer, commit, turn) {
         return turn.reply(from, Reply::Commit(Err(error)));
     }
     let mut records = Vec::new();
@@ -152,7 +153,9 @@ pub(super) fn commit(
         Ok(write) => {
             let group = &commit.member.group;
             let now = turn.now.wall;
-            groups.entry(group.clone()).or_insert_with(|| ClassicGroup::new(group.clone(), now));
+            if !consumer.contains_key(group) {
+                groups.entry(group.clone()).or_insert_with(|| ClassicGroup::new(group.clone(), now));
+            }
             offsets.apply(records);
             turn.park(write, Parked::Answer(from, Reply::Commit(Ok(outcomes))));
         }
@@ -161,7 +164,19 @@ pub(super) fn commit(
 }
 
 /// Whether the committer is what it says; a commit counts as a sign of life.
-fn may_commit(groups: &Groups, commit: &Commit, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+fn may_commit(
+    groups: &Groups,
+    consumer: &ConsumerGroups,
+    commit: &Commit,
+    turn: &mut Turn<'_>,
+) -> Result<(), ErrorCode> {
+    if let Some(group) = consumer.get(&commit.member.group) {
+        let partitions = commit
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.topic_id, partition.index)));
+        return group.validate_commit(&commit.member, partitions, commit.knows_group_id_not_found);
+    }
     match groups.get(&commit.member.group) {
         Some(group) => {
             group.validate_commit(&commit.member)?;
@@ -201,18 +216,20 @@ fn commit_record(
 /// OffsetDelete.
 pub(super) fn delete(
     groups: &Groups,
+    consumer: &ConsumerGroups,
     offsets: &mut Offsets,
     from: RequestId,
     delete: &DeleteOffsets,
     turn: &mut Turn<'_>,
 ) {
     let group = match groups.get(&delete.group) {
+        None if consumer.contains_key(&delete.group) => Ok(None),
         _ if delete.group.is_empty() => Err(ErrorCode::InvalidGroupId),
         None => Err(ErrorCode::GroupIdNotFound),
         Some(group) if group.state() != State::Empty && !group.is_of_consumers() => {
             Err(ErrorCode::NonEmptyGroup)
         }
-        Some(group) => Ok(group),
+        Some(group) => Ok(Some(group)),
     };
     let group = match group {
         Ok(group) => group,
@@ -221,7 +238,10 @@ pub(super) fn delete(
     let mut records = Vec::new();
     let mut outcomes = Vec::with_capacity(delete.topics.len());
     for (topic, partitions) in &delete.topics {
-        let subscribed = group.subscribes_to(topic);
+        let subscribed = match group {
+            Some(group) => group.subscribes_to(topic),
+            None => consumer.get(&delete.group).is_some_and(|group| group.subscribes_to(topic)),
+        };
         let error = if subscribed { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
         outcomes.push(partitions.iter().map(|partition| (*partition, error)).collect());
         let present = |partition: &&PartitionIndex| offsets.get(&delete.group, topic, **partition).is_some();
@@ -274,9 +294,14 @@ fn stage(
 }
 
 /// Deletes offsets that nobody committed or used for the retention time, and empty groups without offsets.
-pub(super) fn expire(groups: &mut Groups, offsets: &mut Offsets, turn: &mut Turn<'_>) {
+pub(super) fn expire(
+    groups: &mut Groups,
+    consumer: &mut ConsumerGroups,
+    offsets: &mut Offsets,
+    turn: &mut Turn<'_>,
+) {
+    let mut records = expired_of_consumers(consumer, offsets, turn);
     let (now, retention_ms) = (turn.now.wall, turn.config.offsets_retention_ms);
-    let mut records = Vec::new();
     for (name, group) in groups.iter() {
         let committed = offsets.groups.get(name);
         let mut left = committed.map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
@@ -306,6 +331,15 @@ pub(super) fn expire(groups: &mut Groups, offsets: &mut Offsets, turn: &mut Turn
                 && let Some(group) = groups.remove(name)
             {
                 group.forget_timers(turn);
+            }
+            match record {
+                GroupRecord::Consumer(ConsumerRecord::Epoch(name, None)) => _ = consumer.remove(name),
+                GroupRecord::Consumer(record) => {
+                    if let Some(group) = consumer.get_mut(record.group()) {
+                        group.apply(record);
+                    }
+                }
+                _ => {}
             }
         }
         offsets.apply(records);
@@ -340,3 +374,31 @@ fn append_apart<'a>(
 
 /// Records in one batch, so that it mostly stays below any limit.
 const RECORDS_PER_BATCH_MAX: usize = 1_000;
+
+/// As above, for groups of the consumer protocol: the retention time counts from each commit
+/// (`ConsumerGroup.offsetExpirationCondition`).
+fn expired_of_consumers(groups: &ConsumerGroups, offsets: &Offsets, turn: &Turn<'_>) -> Vec<GroupRecord> {
+    let (now, retention_ms) = (turn.now.wall, turn.config.offsets_retention_ms);
+    let mut records = Vec::new();
+    for (name, group) in groups {
+        let committed = offsets.groups.get(name);
+        let mut left: usize = committed.map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
+        for (topic, partitions) in committed.into_iter().flatten() {
+            if group.subscribes_to(topic) {
+                continue;
+            }
+            let is_expired = |offset: &CommittedOffset| match offset.expires_at {
+                Some(expires_at) => now >= expires_at,
+                None => now.0 - offset.committed_at.0 >= retention_ms,
+            };
+            for (partition, _) in partitions.iter().filter(|(_, offset)| is_expired(offset)) {
+                records.push(tombstone(name, topic, *partition));
+                left -= 1;
+            }
+        }
+        if left == 0 && group.is_empty() {
+            records.extend(group.tombstones().into_iter().map(GroupRecord::Consumer));
+        }
+    }
+    records
+}

@@ -13,8 +13,23 @@ pub(super) enum TimerKey {
     Join(Arc<str>),
     /// The members of a group that have not asked for their assignment.
     Sync(Arc<str>),
+    /// A member of a group of the consumer protocol.
+    Member(MemberTimer, Arc<str>, Arc<str>),
     /// Offsets and groups that nobody uses any more.
     Expiry,
+}
+
+/// What a member of a group of the consumer protocol has time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum MemberTimer {
+    /// To be heard of.
+    Session,
+    /// To give up partitions.
+    Rebalance,
+}
+
+impl MemberTimer {
+    pub(super) const ALL: [Self; 2] = [Self::Session, Self::Rebalance];
 }
 
 /// What to do then.
@@ -35,6 +50,11 @@ pub(super) enum TimerWork {
     EndSync {
         /// The generation.
         generation: i32,
+    },
+    /// The member is out, unless it has left this epoch.
+    FenceMember {
+        /// The epoch, if it matters.
+        epoch: Option<i32>,
     },
     /// Look for what has expired.
     Expire,

@@ -80,7 +80,7 @@ impl ClassicGroup {
             }
             TimerWork::CompleteJoin => _ = self.complete_join(turn),
             TimerWork::EndSync { generation } => _ = self.end_sync(generation, turn),
-            TimerWork::EndSession | TimerWork::Expire => {}
+            TimerWork::EndSession | TimerWork::FenceMember { .. } | TimerWork::Expire => {}
         }
     }
 

@@ -1,6 +1,8 @@
 //! One coordinator, a log in memory and a clock that the test moves.
 
 mod classic;
+mod consumer;
+mod consumer_simulation;
 mod offsets;
 mod simulation;
 mod static_members;
@@ -30,7 +32,7 @@ impl Log for MemoryLog {
         assert!(self.writes.last().is_none_or(|(last, _)| last.0 + 1 == write.0), "writes are numbered");
         let groups = records.iter().filter_map(|record| match record {
             GroupRecord::Group(group, _) => Some(group.clone()),
-            GroupRecord::Offset(..) | GroupRecord::Opaque { .. } => None,
+            GroupRecord::Offset(..) | GroupRecord::Consumer(_) | GroupRecord::Opaque { .. } => None,
         });
         match self.refusal {
             Some(_) => self.unwritten.extend(groups),
@@ -103,6 +105,8 @@ impl World {
             assert!(self.answers.insert(to, reply).is_none(), "{to:?} is answered once");
         }
         self.coordinator.groups.values().for_each(ClassicGroup::check);
+        let consumer = &self.coordinator.consumer;
+        assert!(consumer.keys().all(|id| !self.coordinator.groups.contains_key(id)), "one protocol each");
     }
 
     pub(super) fn flush(&mut self) {
@@ -173,6 +177,14 @@ impl World {
     pub(super) fn restart(&mut self) {
         self.coordinator = self.replayed();
         self.log.writes.clear();
+        self.turn(|coordinator, now, log, out| coordinator.loaded(now, log, out));
+    }
+
+    /// As [`Self::restart`]; the log goes on.
+    pub(super) fn restart_keeping_log(&mut self) {
+        let last = self.coordinator.writes.last;
+        self.coordinator = self.replayed();
+        (self.coordinator.writes.last, self.coordinator.writes.durable) = (last, last);
         self.turn(|coordinator, now, log, out| coordinator.loaded(now, log, out));
     }
 

@@ -13,7 +13,7 @@ fn commit(world: &mut World, member: &Member, topic: &str, partition: i32, offse
 /// The offset committed; -1 for none.
 fn fetch(world: &mut World, group: &str, topic: &str, partition: i32) -> i64 {
     let topics = Some(vec![(name(topic), vec![PartitionIndex(partition)])]);
-    match world.ask(Command::Fetch(Fetch { group: name(group), topics })) {
+    match world.ask(Command::Fetch(Fetch { group: name(group), member: None, topics })) {
         Reply::Fetch(Ok(topics)) => topics[0].partitions[0].1.as_ref().map_or(-1, |offset| offset.offset.0),
         other => panic!("{other:?}"),
     }
@@ -35,7 +35,7 @@ fn offsets_of_a_simple_group_are_kept_over_a_restart() {
     world.restart();
     assert_eq!((fetch(&mut world, "g", "t", 0), fetch(&mut world, "g", "t", 1)), (42, 7));
     assert_eq!(describe(&mut world, "g"), Some("Empty"));
-    let all = world.ask(Command::Fetch(Fetch { group: name("g"), topics: None }));
+    let all = world.ask(Command::Fetch(Fetch { group: name("g"), member: None, topics: None }));
     let Reply::Fetch(Ok(topics)) = all else { panic!("{all:?}") };
     assert_eq!(topics[0].partitions.len(), 2);
     assert_eq!(topics[0].partitions[0].1.as_ref().map(|offset| &*offset.metadata), Some("note"));
@@ -47,7 +47,7 @@ fn nothing_is_answered_or_shown_before_it_is_durable() {
     world.held = true;
     let committed = world.send(Command::Commit(commit_request(&nobody("g"), "t", 0, 42)));
     let topics = Some(vec![(name("t"), vec![PartitionIndex(0)])]);
-    let fetched = world.send(Command::Fetch(Fetch { group: name("g"), topics }));
+    let fetched = world.send(Command::Fetch(Fetch { group: name("g"), member: None, topics }));
     let listed = world.send(Command::List(List::default()));
     assert!(world.answers.is_empty());
     world.flush();

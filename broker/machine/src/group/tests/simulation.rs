@@ -223,7 +223,8 @@ impl Simulation {
         let group = self.choices.below(GROUPS.len());
         let partitions = (0..PARTITIONS as i32).map(PartitionIndex).collect();
         let floors = self.committed[group].iter().map(|committed| committed.acknowledged).collect();
-        let fetch = Fetch { group: name(GROUPS[group]), topics: Some(vec![(name("t"), partitions)]) };
+        let fetch =
+            Fetch { group: name(GROUPS[group]), member: None, topics: Some(vec![(name("t"), partitions)]) };
         self.ask(Command::Fetch(fetch), Asked::Fetch { group, floors });
     }
 
