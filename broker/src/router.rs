@@ -51,6 +51,8 @@ pub async fn route(
         ApiKey::DescribeGroups => handlers::describe_groups::handle(request).await,
         ApiKey::ListGroups => handlers::list_groups::handle(request).await,
         ApiKey::DeleteGroups => handlers::delete_groups::handle(request).await,
+        ApiKey::ConsumerGroupHeartbeat => handlers::consumer_group_heartbeat::handle(request).await,
+        ApiKey::ConsumerGroupDescribe => handlers::consumer_group_describe::handle(request).await,
         ApiKey::OffsetDelete => handlers::offset_delete::handle(request).await,
         ApiKey::DescribeConfigs => handlers::describe_configs::handle(request),
         ApiKey::AlterConfigs => handlers::alter_configs::handle(request).await,

@@ -7,6 +7,7 @@ mod crash;
 mod dataset;
 mod differential;
 mod dump;
+mod groups;
 mod malformed;
 mod matrix;
 mod process;
@@ -69,6 +70,12 @@ enum Run {
     },
     /// `kill -9` or power cuts under load: nothing acknowledged may be lost, nothing idempotent be there twice.
     Crash(Crash),
+    /// Members of groups share a topic, in both group protocols.
+    Groups {
+        /// The broker.
+        #[arg(long, value_enum, default_value = "slipring")]
+        target: TargetKind,
+    },
     /// Hostile input: the connection gets what Kafka gives, others are served, memory is bounded, the broker lives.
     Malformed(Malformed),
 }
@@ -164,6 +171,9 @@ fn run(arguments: Arguments) -> io::Result<bool> {
             only,
             shows_all: all,
         }),
+        Run::Groups { target } => {
+            groups::run(&groups::Settings { launcher: launcher(Duration::from_secs(600)), target })
+        }
         Run::Crash(crash) => crash::run(&crash::Settings {
             launcher: launcher(Duration::from_secs(3600)),
             target: crash.target,

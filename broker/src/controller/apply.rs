@@ -51,6 +51,7 @@ pub async fn apply(shard: &Rc<Shard>, view: Arc<ClusterView>, change: &ViewChang
     shard.metrics.partitions.set(i64::try_from(shard.partitions.borrow().len()).unwrap_or(i64::MAX));
     coordinator::start(shard, &view);
     *shard.view.borrow_mut() = view;
+    coordinator::show_topics(shard);
     serve_groups(shard, change);
 }
 

@@ -21,7 +21,7 @@ use super::host::{ControllerHost, HostError};
 use super::metadata_log::{self, MetadataLog};
 use super::placement::{self, Placement};
 use super::strays;
-use super::view::{ClusterView, Directories, Local, SUPPORTED_FEATURES};
+use super::view::{ClusterView, Directories, GROUP_VERSION, Local, SUPPORTED_FEATURES};
 use crate::net::listener::ConnectionCounts;
 use crate::partition::Partition;
 use crate::runtime::{self, Queue};
@@ -159,7 +159,7 @@ async fn register(shard: &Rc<Shard>, host: &mut ControllerHost, seed: &Seed) -> 
         incarnation_id: runtime::random_id(),
         endpoints: endpoints.clone(),
         features: features.clone(),
-        bootstrap_features: Vec::new(),
+        bootstrap_features: vec![(GROUP_VERSION.to_owned(), 1)],
     };
     match host.execute(Command::ActivateController(activate)).await? {
         Reply::ActivateController(Ok(())) => {}

@@ -96,11 +96,17 @@ pub struct SupportedFeature {
 }
 
 /// The features of Kafka 4.3 that this broker understands. What later work brings is added with it.
-pub const SUPPORTED_FEATURES: [SupportedFeature; 1] = [SupportedFeature {
-    name: METADATA_VERSION,
-    min: slipring_machine::controller::METADATA_VERSION_MIN,
-    max: slipring_machine::controller::METADATA_VERSION_4_3_IV0,
-}];
+pub const SUPPORTED_FEATURES: [SupportedFeature; 2] = [
+    SupportedFeature {
+        name: METADATA_VERSION,
+        min: slipring_machine::controller::METADATA_VERSION_MIN,
+        max: slipring_machine::controller::METADATA_VERSION_4_3_IV0,
+    },
+    SupportedFeature { name: GROUP_VERSION, min: 0, max: 1 },
+];
+
+/// The feature whose level 1 brings the consumer protocol of groups.
+pub const GROUP_VERSION: &str = "group.version";
 
 /// What shards must do to serve a new view.
 #[derive(Debug, Default)]
@@ -150,6 +156,15 @@ pub struct Directories(pub Vec<DirectoryId>);
 impl Directories {
     fn index(&self, id: DirectoryId) -> Option<usize> {
         self.0.iter().position(|directory| *directory == id)
+    }
+}
+
+impl std::fmt::Debug for ClusterView {
+    /// Which version; not all that is in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterView")
+            .field("metadata_offset", &self.metadata_offset())
+            .finish_non_exhaustive()
     }
 }
 

@@ -136,6 +136,7 @@ impl Host {
                 return false;
             }
         }
+        coordinator.set_topics(shard.view());
         *self.state.borrow_mut() = State::Serving(Box::new(coordinator));
         self.turn(shard, |coordinator, now, log, out| coordinator.loaded(now, log, out));
         let forgotten = self.forgotten.take();
@@ -218,6 +219,13 @@ impl Host {
     pub(super) fn look(&self, look: impl FnOnce(&mut Coordinator)) {
         if let State::Serving(coordinator) = &mut *self.state.borrow_mut() {
             look(coordinator);
+        }
+    }
+
+    /// The topics are those of the shard's view from now on.
+    pub(super) fn show_topics(&self, shard: &Rc<Shard>) {
+        if let State::Serving(coordinator) = &mut *self.state.borrow_mut() {
+            coordinator.set_topics(shard.view());
         }
     }
 

@@ -4,6 +4,7 @@
 mod host;
 pub mod lag;
 mod load;
+mod topics;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -155,6 +156,13 @@ pub async fn list_own(shard: &Rc<Shard>, filters: &List) -> Result<Vec<ListedGro
         }
     }
     Ok(all)
+}
+
+/// The view changed: this core's groups see the topics of the new one from now on.
+pub fn show_topics(shard: &Rc<Shard>) {
+    for host in shard.coordinators.all() {
+        host.show_topics(shard);
+    }
 }
 
 /// Topics are gone: this core's groups forget the offsets committed in them.

@@ -17,7 +17,7 @@ use crate::runtime::conn::Piece;
 
 /// Operations on a group that an unsecured broker allows, as a bit field of Kafka's `AclOperation` codes: read, delete,
 /// describe, describe configs, alter configs.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Handles one request.
 pub async fn handle(request: Request<'_>) -> Result<Vec<Piece>, Closed> {

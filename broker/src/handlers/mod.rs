@@ -4,6 +4,8 @@ pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
 mod configs;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 mod control;
 pub mod create_partitions;
 pub mod create_topics;

@@ -5,6 +5,7 @@
 
 mod client;
 mod configs;
+mod consumer_groups;
 mod group_metrics;
 mod groups;
 mod limits;

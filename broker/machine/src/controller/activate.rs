@@ -21,7 +21,8 @@ pub struct ActivateController {
     pub endpoints: Vec<Endpoint>,
     /// Feature levels that it supports.
     pub features: Vec<FeatureRange>,
-    /// Levels that a new log starts with, besides `metadata.version`; level 0 is left out.
+    /// Levels that a new log starts with, besides `metadata.version`; level 0 is left out. A log of an earlier version that is
+    /// behind them is brought up to them.
     pub bootstrap_features: Vec<(String, i16)>,
 }
 
@@ -36,7 +37,10 @@ impl Controller {
         }
         match settled.metadata_version() {
             None => bootstrap(command, &mut records),
-            Some(METADATA_VERSION_MIN..=METADATA_VERSION_4_3_IV0) => {}
+            Some(METADATA_VERSION_MIN..=METADATA_VERSION_4_3_IV0) => {
+                let is_behind = |(name, level): &&(String, i16)| settled.feature(name) < *level;
+                records.extend(command.bootstrap_features.iter().filter(is_behind).map(feature));
+            }
             Some(level) => {
                 let message = format!(
                     "The metadata log is at level {level} of metadata.version. Levels {METADATA_VERSION_MIN} to \
@@ -67,9 +71,12 @@ impl Controller {
 
 /// `metadata.version` comes first: its level says how to read what follows.
 fn bootstrap(command: &ActivateController, records: &mut Vec<MetadataRecord>) {
-    let level = |name: &str, level| FeatureLevel { name: name.to_owned(), level }.into();
-    records.push(level(METADATA_VERSION, METADATA_VERSION_4_3_IV0));
+    records.push(feature(&(METADATA_VERSION.to_owned(), METADATA_VERSION_4_3_IV0)));
     let mut features: Vec<_> = command.bootstrap_features.iter().filter(|(_, level)| *level > 0).collect();
     features.sort();
-    records.extend(features.into_iter().map(|(name, value)| level(name, *value)));
+    records.extend(features.into_iter().map(feature));
+}
+
+fn feature((name, level): &(String, i16)) -> MetadataRecord {
+    FeatureLevel { name: name.clone(), level: *level }.into()
 }
