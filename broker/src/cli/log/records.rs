@@ -138,6 +138,7 @@ fn group(record: &Record<'_>) -> Decoded {
             );
             Some(Ok(("GROUP", fields)))
         }
+        Ok(GroupRecord::Consumer(record)) => Some(Ok(("CONSUMER_GROUP", format!("{record:?}")))),
         Ok(GroupRecord::Opaque { .. }) => None,
         Err(error) => Some(Err(error.to_string())),
     }
