@@ -38,6 +38,9 @@ impl Coordinator {
         for group in self.groups.values() {
             *tally.groups.entry(("classic", group.state().name())).or_default() += 1;
         }
+        for group in self.consumer.values() {
+            *tally.groups.entry(("consumer", group.state())).or_default() += 1;
+        }
         tally.offsets += self.offsets.count() as u64;
         tally.rebalances += std::mem::take(&mut self.writes.rebalances);
     }

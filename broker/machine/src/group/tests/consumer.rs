@@ -323,6 +323,20 @@ fn an_empty_group_changes_its_protocol_and_keeps_its_offsets() {
 }
 
 #[test]
+fn gauges_tell_groups_of_both_protocols() {
+    let mut world = world();
+    world.beat(joining("a")).unwrap();
+    assert_eq!(world.commit("a", 1, 0), ErrorCode::None);
+    world.ask(Command::Commit(commit_request(&nobody("classic"), "t", 0, 7)));
+    let mut tally = Tally::default();
+    world.coordinator.tally(&mut tally);
+    let groups = BTreeMap::from([(("classic", "Empty"), 1), (("consumer", "Stable"), 1)]);
+    assert_eq!(tally, Tally { groups, offsets: 2, rebalances: 0 });
+    let committed: Vec<_> = world.coordinator.committed().map(|of| (of.group, of.offset.0)).collect();
+    assert_eq!(committed, [(name("classic"), 7), (name("g"), 5)]);
+}
+
+#[test]
 fn groups_are_listed_and_deleted_when_they_are_empty() {
     let mut world = world();
     world.beat(joining("a")).unwrap();
