@@ -9,7 +9,7 @@ use slipring_protocol::batch::{BatchBuilder, Compression};
 use slipring_protocol::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::client::{connect, create_topic, produce, produce_batch};
-use crate::support::{Launch, TempDir};
+use crate::support::{Launch, TempDir, field};
 
 fn log(words: &[&str], path: &Path) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipring"));
@@ -77,7 +77,7 @@ fn what_a_broker_wrote_is_told_and_damage_is_found() {
 fn after_a_kill_nothing_is_taken_for_damage() {
     let dir = TempDir::new();
     let data = dir.path().join("data");
-    let broker = Launch::new(dir.path()).data(&data).start();
+    let broker = Launch::new(dir.path()).data(&data).args(&["--cores", "1"]).start();
     let mut client = connect(broker.client);
     create_topic(&mut client, "t", 1);
     for _ in 0..20 {
@@ -86,4 +86,21 @@ fn after_a_kill_nothing_is_taken_for_damage() {
     broker.kill();
     let (code, text, errors) = log(&["verify"], &data);
     assert_eq!(code, Some(0), "{text}{errors}");
+    assert!(holds(&text, &["replay ", "slipring-journal-0 "]), "{text}");
+
+    let journal = data.join("slipring-journal-0");
+    let (code, text, errors) = log(&["dump", "--records"], &journal);
+    assert_eq!(code, Some(0), "{text}{errors}");
+    assert!(holds(&text, &["super ", "state=active"]), "{text}");
+    assert!(holds(&text, &["entry ", "kind=fragment ", "end=20 "]), "{text}");
+    // A commit that later ones vouch for.
+    let commit = text.lines().find(|line| line.starts_with("commit ") && line.contains("run=this ")).unwrap();
+    let position: usize = field(commit, "commit ", "position=").parse().unwrap();
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[position + 130] ^= 1;
+    fs::write(&journal, &bytes).unwrap();
+    let (code, text, _) = log(&["verify"], &data);
+    assert_eq!(code, Some(1), "{text}");
+    let place = format!("position={position} ");
+    assert!(holds(&text, &["fault ", "slipring-journal-0 ", &place, "does not read"]), "{text}");
 }

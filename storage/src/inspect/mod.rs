@@ -1,6 +1,7 @@
 //! Looking into files without opening a log: for `slipring log`, on a thread of its own with no ring and no shard. Reads only,
 //! in steps of bounded size whatever a file claims, and takes no byte on trust: what is wrong comes out as a value.
 
+mod journal;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+pub use journal::{JournalWalk, Reach, SeenCommit, SeenEntry, SeenSuperblock};
 pub use segment::{BatchWalk, SeenBatch, Step};
 
 /// Most bytes that are read in one step.

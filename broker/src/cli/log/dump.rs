@@ -5,11 +5,12 @@ use std::path::Path;
 use slipring_protocol::ids::Offset;
 use slipring_storage::checkpoint::{decode_epochs, decode_offsets, decode_partition_metadata};
 use slipring_storage::directory::MetaProperties;
+use slipring_storage::journal::JOURNAL_PREFIX;
 use slipring_storage::layout::{self, SegmentFile};
 use slipring_storage::producer_state::snapshot;
 
 use super::out::{Line, Out};
-use super::{Content, DumpArgs, Failure, batches, indexes, list, name_of, read_small};
+use super::{Content, DumpArgs, Failure, batches, indexes, journal, list, name_of, read_small};
 
 /// What a file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Kind {
     PartitionMetadata,
     /// Whom the directory belongs to.
     Meta,
+    /// A core's journal.
+    Journal,
 }
 
 impl Kind {
@@ -41,6 +44,7 @@ impl Kind {
             layout::LEADER_EPOCH_CHECKPOINT => Some(Self::Epochs),
             layout::PARTITION_METADATA => Some(Self::PartitionMetadata),
             layout::META_PROPERTIES => Some(Self::Meta),
+            _ if name.starts_with(JOURNAL_PREFIX) => Some(Self::Journal),
             _ => {
                 let (offset, epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
                 let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -55,7 +59,7 @@ pub(super) fn run(args: &DumpArgs, out: &mut Out) -> Result<(), Failure> {
     for path in &args.files {
         if !path.is_dir() {
             let Some(kind) = Kind::of(&name_of(path)) else {
-                let reason = "no name of a segment, index, snapshot or checkpoint";
+                let reason = "no name of a segment, index, snapshot, checkpoint or journal";
                 return Err(Failure::Unknown { path: path.clone(), reason });
             };
             file(path, kind, args, out)?;
@@ -76,6 +80,7 @@ fn file(path: &Path, kind: Kind, args: &DumpArgs, out: &mut Out) -> Result<(), F
     out.line(&head.number("bytes", size, 0))?;
     match kind {
         Kind::Segment(SegmentFile::Log, base) => batches::dump(path, base, content(path, args), args, out),
+        Kind::Journal => journal::dump(path, args, out),
         Kind::MetadataSnapshot => batches::dump(path, Offset(0), Content::Metadata, args, out),
         Kind::Segment(SegmentFile::OffsetIndex, base) => indexes::dump_offsets(path, base, out),
         Kind::Segment(SegmentFile::TimeIndex, base) => indexes::dump_times(path, base, out),
@@ -136,7 +141,7 @@ pub(super) fn small_lines(kind: Kind, bytes: &[u8]) -> Result<Vec<Line>, String>
                 None => line,
             }])
         }
-        Kind::Segment(..) | Kind::MetadataSnapshot => Err("no small file".to_owned()),
+        Kind::Segment(..) | Kind::MetadataSnapshot | Kind::Journal => Err("no small file".to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@
 mod batches;
 mod dump;
 mod indexes;
+mod journal;
 mod out;
 mod records;
 #[cfg(test)]
@@ -43,11 +44,11 @@ pub enum LogCommand {
 /// What to print.
 #[derive(Args, Clone, Debug)]
 pub struct DumpArgs {
-    /// Segments, indexes, snapshots, checkpoints; a directory stands for the files in it.
+    /// Segments, indexes, snapshots, checkpoints, journals; a directory stands for the files in it.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Also print every record.
+    /// Also print every record, and of journals what each commit says of which log.
     #[arg(short, long)]
     pub records: bool,
 

@@ -12,6 +12,7 @@ use slipring_storage::segment::txn_index::TxnIndexView;
 
 use super::dump::{Kind, small_lines};
 use super::indexes::{Check, Indexes};
+use super::journal;
 use super::out::{Line, Out};
 use super::{Failure, VerifyArgs, list, name_of, open, read_small};
 
@@ -59,7 +60,11 @@ pub(super) fn run(args: &VerifyArgs, out: &mut Out) -> Result<(), Failure> {
     }
     let _lock = ReadLock::take(&whole)?;
     for name in names.iter().filter(|name| !whole.join(name).is_dir()) {
-        if let Some(kind) = Kind::of(name) {
+        let Some(kind) = Kind::of(name) else { continue };
+        if kind == Kind::Journal {
+            let clean = names.iter().any(|name| name == layout::CLEAN_SHUTDOWN);
+            journal::verify(&args.directory.join(name), clean, out)?;
+        } else {
             small(&args.directory.join(name), kind, out)?;
         }
     }
@@ -134,7 +139,7 @@ fn partition(
             (Some(file), Some(kind)) if file.kind == SegmentFile::ProducerSnapshot => {
                 small(&path, kind, out)?
             }
-            (Some(_), _) | (None, None) => {}
+            (Some(_), _) | (None, None | Some(Kind::Journal)) => {}
             (None, Some(Kind::Epochs)) => epochs(&path, out)?,
             (None, Some(Kind::MetadataSnapshot)) => _ = snapshot(&path, out)?,
             (None, Some(kind)) => small(&path, kind, out)?,
