@@ -7,7 +7,7 @@ use super::encoder::Encoder;
 use super::fault::BatchFault;
 use super::header::{BATCH_HEADER_SIZE, BatchHeader, TimestampType, renew_header};
 use super::stream::RecordHead;
-use super::varint::{put_varint, put_varlong};
+use super::varint::{VARINT_BYTES_MAX, VARLONG_BYTES_MAX, put_varint, put_varlong, varlong_bytes};
 use crate::ids::TimestampMs;
 
 /// A batch being written anew.
@@ -107,13 +107,12 @@ impl Repacker {
 /// Writes what stands before a record's key. A record that claims a wrong length is refused in the end, so what becomes
 /// of that does not matter.
 fn put_head(out: &mut Vec<u8>, head: &RecordHead, timestamp_delta: i64, offset_delta: i32) {
-    let mut fields = Vec::with_capacity(HEAD_BYTES_MAX);
-    fields.push(0);
-    put_varlong(&mut fields, timestamp_delta);
-    put_varint(&mut fields, offset_delta);
-    put_varint(out, head.rest_length.wrapping_add(fields.len() as i32));
-    out.extend_from_slice(&fields);
+    let after_length = 1 + varlong_bytes(timestamp_delta) + varlong_bytes(i64::from(offset_delta));
+    put_varint(out, head.rest_length.wrapping_add(after_length as i32));
+    out.push(0);
+    put_varlong(out, timestamp_delta);
+    put_varint(out, offset_delta);
 }
 
 /// Length, attributes, timestamp and offset delta.
-const HEAD_BYTES_MAX: usize = 5 + 1 + 10 + 5;
+const HEAD_BYTES_MAX: usize = VARINT_BYTES_MAX + 1 + VARLONG_BYTES_MAX + VARINT_BYTES_MAX;

@@ -61,6 +61,12 @@ pub(crate) fn put_varlong(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
+/// Bytes that a zigzag varlong takes; a varint takes as many as the varlong of its value.
+pub(crate) fn varlong_bytes(value: i64) -> usize {
+    let raw = ((value << 1) ^ (value >> 63)) as u64;
+    (u64::BITS - raw.leading_zeros()).div_ceil(7).max(1) as usize
+}
+
 fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -89,11 +95,13 @@ mod tests {
         for value in [0, 1, -1, 300, -300, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX, i64::MIN] {
             let mut out = Vec::new();
             put_varlong(&mut out, value);
+            assert_eq!(out.len(), varlong_bytes(value));
             assert_eq!(take_varlong(&mut &out[..]), Ok(value));
             assert_eq!(take_varlong(&mut &out[..out.len() - 1]), Err(VarintError::Short));
             if let Ok(value) = i32::try_from(value) {
                 out.clear();
                 put_varint(&mut out, value);
+                assert_eq!(out.len(), varlong_bytes(i64::from(value)));
                 let mut rest = &out[..];
                 assert_eq!(take_varint(&mut rest), Ok(value));
                 assert!(rest.is_empty());
