@@ -27,24 +27,15 @@ impl Store {
     /// See [`ReadError`].
     pub fn try_plan_read(&self, id: LogId, range: &ReadRange) -> Result<Planned, ReadError> {
         let mut state = self.inner.state.borrow_mut();
-        let log = state.logs.get(id).ok_or(ReadError::NoSuchLog)?;
-        Ok(match log.locate(range)? {
-            Located::Plan(plan) => {
-                if let Some(behind) = plan.missed_by {
-                    state.tail_target.missed(behind, plan.bytes);
-                }
-                Planned::Ready(plan)
-            }
+        Ok(match state.locate(id, range)? {
+            Located::Plan(plan) => Planned::Ready(plan),
             Located::NeedsIndex(_) | Located::NeedsFile(_) => Planned::NeedsDisk,
         })
     }
 
     pub(super) async fn plan_read_loading(&self, id: LogId, range: ReadRange) -> Result<ReadPlan, ReadError> {
         for _ in 0..PLAN_ATTEMPTS {
-            let located = {
-                let state = self.inner.state.borrow();
-                state.logs.get(id).ok_or(ReadError::NoSuchLog)?.locate(&range)?
-            };
+            let located = self.inner.state.borrow_mut().locate(id, &range)?;
             match located {
                 Located::Plan(plan) => return Ok(plan),
                 Located::NeedsIndex(base) => self.load_cold(id, base).await?,
@@ -106,6 +97,17 @@ impl Store {
 }
 
 impl State {
+    /// Finds a read's bytes; a plan that goes to the disk counts as one that a larger tail might have spared.
+    fn locate(&mut self, id: LogId, range: &ReadRange) -> Result<Located, ReadError> {
+        let located = self.logs.get(id).ok_or(ReadError::NoSuchLog)?.locate(range)?;
+        if let Located::Plan(plan) = &located
+            && let Some(behind) = plan.missed_by
+        {
+            self.tail_target.missed(behind, plan.bytes);
+        }
+        Ok(located)
+    }
+
     /// Forgets loaded indexes beyond the budget, the longest loaded first, but not `keep`.
     fn evict_cold(&mut self, keep: (LogId, Offset)) {
         let mut kept = None;
