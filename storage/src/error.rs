@@ -82,6 +82,13 @@ impl StorageError {
         StorageError::Io { operation, path: path.to_path_buf(), source: Arc::new(source) }
     }
 
+    /// Whether something only ran out, on the disk or in the process: it may be there again later, and nothing was lost.
+    pub(crate) fn is_shortage(&self) -> bool {
+        let StorageError::Io { source, .. } = self else { return false };
+        let errno = source.raw_os_error();
+        self.is_disk_full() || matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+    }
+
     /// Whether the file system had no room left.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

@@ -8,7 +8,7 @@ use slipring_protocol::ids::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
 };
 use slipring_storage::directory::RootCheckpoint;
-use slipring_storage::disk::sim::yield_now;
+use slipring_storage::disk::sim::{Fault, FaultRule, OpKind, yield_now};
 use slipring_storage::disk::{BufPool, Disk, SimDisk, block_on};
 use slipring_storage::error::ReadError;
 use slipring_storage::log::LogConfig;
@@ -306,5 +306,82 @@ fn producers_of_deleted_records_are_known_after_a_clean_stop() {
         run.open(0, config(RetentionConfig::default()), 1).await.unwrap();
         let (store, id) = run.store(0);
         assert!(append(store, id, &sent, 1).unwrap().duplicate.is_some());
+    });
+}
+
+/// Out of descriptors just when retention makes the file that the log is to begin with.
+#[test]
+fn a_file_that_cannot_be_made_now_puts_retention_off() {
+    let sim = SimDisk::new(7);
+    let disk = Disk::Sim(sim.clone());
+    let retention = RetentionConfig { delete: true, ms: Some(10), ..RetentionConfig::default() };
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let id = run.create(0, config(retention)).await.unwrap();
+        fill(&run, 0, 3).await;
+        sim.plan(FaultRule::every(OpKind::Open, Fault::Errno(libc::EMFILE)).on("00000003.log"));
+        let store = run.stores[0].clone();
+        store.begin_retention(TimestampMs(1_000_100));
+        settle(&run, 10).await;
+        assert!(store.fence_of(id).is_none(), "the log is well");
+        assert_eq!(run.read(0).await.unwrap().len(), 3);
+        sim.clear_faults();
+        store.begin_retention(TimestampMs(1_000_100));
+        settle(&run, 20).await;
+        assert_eq!((start(&run), names(&disk, ".log")), (3, vec![3]));
+        fill(&run, 3, 4).await;
+        assert_eq!(run.read(0).await.unwrap().len(), 1);
+    });
+}
+
+/// Two segments stay, and the files of others for a minute.
+fn kept_a_minute() -> RetentionConfig {
+    RetentionConfig {
+        delete: true,
+        bytes: Some(2 * SEGMENT),
+        file_delete_delay_ms: 60_000,
+        ..RetentionConfig::default()
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_renamed_goes_all_the_same() {
+    let sim = SimDisk::new(8);
+    let disk = Disk::Sim(sim.clone());
+    let retention = kept_a_minute();
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        run.create(0, config(retention)).await.unwrap();
+        fill(&run, 0, 23).await;
+        sim.plan(FaultRule::every(OpKind::Rename, Fault::Errno(libc::EIO)).on("t0-0").times(0, 1));
+        run.stores[0].begin_retention(TimestampMs(0));
+        settle(&run, 1_000).await;
+        assert_eq!(start(&run), 10);
+        assert_eq!((names(&disk, ".log"), names(&disk, ".log.deleted")), (vec![0, 10, 15, 20], vec![5]));
+        settle(&run, 62_000).await;
+        assert_eq!((names(&disk, ".log"), names(&disk, ".log.deleted")), (vec![10, 15, 20], vec![]));
+        assert_eq!(run.read(0).await.unwrap().len(), 13);
+    });
+}
+
+/// As above, and the topic is deleted and made anew before the files' delay is over.
+#[test]
+fn a_new_log_of_the_same_name_keeps_its_files() {
+    let sim = SimDisk::new(9);
+    let disk = Disk::Sim(sim.clone());
+    let retention = kept_a_minute();
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, small()).await.unwrap();
+        let id = run.create(0, config(retention)).await.unwrap();
+        fill(&run, 0, 23).await;
+        sim.plan(FaultRule::every(OpKind::Rename, Fault::Errno(libc::EIO)).on(".log.deleted"));
+        run.stores[0].begin_retention(TimestampMs(0));
+        settle(&run, 1_000).await;
+        assert_eq!(start(&run), 10);
+        run.stores[0].delete_log(id).await.unwrap();
+        run.create(0, config(retention)).await.unwrap();
+        fill(&run, 0, 8).await;
+        settle(&run, 62_000).await;
+        assert_eq!(names(&disk, ".log"), [0, 5]);
     });
 }

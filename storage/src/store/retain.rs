@@ -13,7 +13,7 @@ use super::logs::file_error;
 use super::{LogId, State, Store};
 use crate::directory::RootCheckpoint;
 use crate::error::{IoContext, StorageError};
-use crate::layout::{DELETED_SUFFIX, SegmentFile};
+use crate::layout::{DELETED_SUFFIX, FileState as NameState, SegmentFile, parse_segment_file};
 use crate::log::segment::FileState;
 use crate::log::{Breach, Segment};
 use crate::recovery::files::write_file;
@@ -187,7 +187,14 @@ impl Store {
             }
             log.segments[count].base
         };
-        self.open_segment(id, first_kept).await?;
+        match self.open_segment(id, first_kept).await {
+            Err(error) if error.is_shortage() => {
+                // Nobody waits for the file: the next look tries again, or the first append.
+                tracing::warn!(%error, "retention leaves a log for now");
+                return Ok(None);
+            }
+            opened => opened?,
+        }
         let mut state = self.inner.state.borrow_mut();
         let Some(log) = state.logs.get_mut(id).filter(|log| !log.deleting) else { return Ok(None) };
         log.advance_log_start(first_kept);
@@ -216,13 +223,13 @@ impl Store {
         self.store_log_starts(cuts.iter().map(|cut| cut.id).collect()).await?;
         for cut in cuts {
             let removed = self.inner.state.borrow_mut().remove_front(cut.id, cut.first_kept);
-            self.put_away(&cut, removed, now_ms).await?;
+            self.put_away(&cut, removed, now_ms).await;
         }
         Ok(())
     }
 
     /// Renames the files of removed segments, to be unlinked later. Whoever reads them goes on with the open file.
-    async fn put_away(&self, cut: &Cut, removed: Removed, now_ms: u64) -> Result<(), StorageError> {
+    async fn put_away(&self, cut: &Cut, removed: Removed, now_ms: u64) {
         let bytes: u64 = removed.segments.iter().map(|(_, bytes)| bytes).sum();
         tracing::info!(
             topic = %cut.partition.topic,
@@ -233,18 +240,13 @@ impl Store {
             "retention: segments deleted"
         );
         for (base, bytes) in removed.segments {
-            let paths = self.rename_deleted(&cut.directory, base).await?;
+            let paths = self.rename_deleted(&cut.directory, base).await;
             self.inner.state.borrow_mut().doom(now_ms + removed.delay_ms, Doomed { bytes, paths });
         }
-        Ok(())
     }
 
-    /// Renames all files of a segment to `.deleted`. Gives their new names.
-    pub(super) async fn rename_deleted(
-        &self,
-        directory: &Path,
-        base: Offset,
-    ) -> Result<Vec<PathBuf>, StorageError> {
+    /// Renames all files of a segment to `.deleted`. Gives the names they then have; one that cannot be renamed keeps its own.
+    async fn rename_deleted(&self, directory: &Path, base: Offset) -> Vec<PathBuf> {
         let mut paths = Vec::with_capacity(SegmentFile::ALL.len());
         for kind in SegmentFile::ALL {
             let path = directory.join(kind.name(base));
@@ -252,10 +254,13 @@ impl Store {
             match self.inner.disk.rename(&path, &target).await {
                 Ok(()) => paths.push(target),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StorageError::io("renaming", &path, error)),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a deleted segment's file keeps its name");
+                    paths.push(path);
+                }
             }
         }
-        Ok(paths)
+        paths
     }
 
     /// Unlinks the files of one segment whose delay is over. Gives when to go on.
@@ -269,6 +274,9 @@ impl Store {
             state.doomed.pop_first()?.1
         };
         for path in &doomed.paths {
+            if !self.inner.state.borrow().may_unlink(path) {
+                continue;
+            }
             match self.inner.disk.remove_file(path).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "a deleted segment's file stays until the next start");
@@ -321,6 +329,15 @@ impl State {
             self.cold_bytes -= segment.indexes.cold_bytes();
             self.open_files -= usize::from(matches!(segment.file, FileState::Open(_)));
         }
+    }
+
+    /// Under its live name a file may by now be another log's, of a topic made anew: then it stays.
+    fn may_unlink(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(parse_segment_file);
+        let Some(name) = name.filter(|name| name.state == NameState::Live) else { return true };
+        let mut logs = self.logs.ids().into_iter().filter_map(|id| self.logs.get(id));
+        let log = logs.find(|log| path.parent() == Some(log.directory.as_path()));
+        log.is_some_and(|log| name.base < log.segments[0].base)
     }
 
     pub(super) fn doom(&mut self, due_ms: u64, doomed: Doomed) {
