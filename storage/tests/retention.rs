@@ -385,3 +385,23 @@ fn a_new_log_of_the_same_name_keeps_its_files() {
         assert_eq!(names(&disk, ".log"), [0, 5]);
     });
 }
+
+/// A look for an offset by time waits for the disk while records are deleted under it.
+#[test]
+fn a_look_by_time_goes_on_where_the_log_now_begins() {
+    // No file and no index stays at hand: the look has to wait for the disk again and again.
+    let bare = StoreConfig { open_files_max: 1, index_cache_bytes: 0, ..small() };
+    for turns in 0..40 {
+        let disk = Disk::Sim(SimDisk::new(turns));
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, bare).await.unwrap();
+            let id = run.create(0, config(RetentionConfig::default())).await.unwrap();
+            fill(&run, 0, 60).await;
+            let (store, moved) = (&run.stores[0], [(id, Offset(12))]);
+            let moved = later(turns as usize, store.delete_records(&moved));
+            let (found, _) = both(store.offset_for_timestamp(id, TimestampMs(1_000_003)), moved).await;
+            let found = found.unwrap_or_else(|error| panic!("after {turns} turns: {error}"));
+            assert!([3, 12].contains(&found.unwrap().offset.0), "after {turns} turns: {found:?}");
+        });
+    }
+}

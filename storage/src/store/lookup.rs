@@ -103,7 +103,8 @@ impl Store {
         from.map_err(|_| ReadError::NoSuchLog)
     }
 
-    /// Walks batches from the one that contains `from` until `look` finds something or the log ends.
+    /// Walks batches from the one that contains `from` until `look` finds something or the log ends. What is deleted on the
+    /// way is passed over.
     async fn walk<T>(
         &self,
         id: LogId,
@@ -114,7 +115,13 @@ impl Store {
         loop {
             let range =
                 ReadRange { start, bytes_max: WALK_BYTES, min_one_batch: true, upto: ReadLimit::LogEnd };
-            let plan = self.plan_read(id, range).await?;
+            let plan = match self.plan_read(id, range).await {
+                Err(ReadError::OffsetOutOfRange { log_start, .. }) if log_start > start => {
+                    start = log_start;
+                    continue;
+                }
+                plan => plan?,
+            };
             let bytes = self.gather(&plan.slices).await?;
             let mut next = None;
             for batch in Batches::new(&bytes) {
