@@ -67,3 +67,29 @@ fn what_a_fenced_log_had_staged_takes_no_room() {
         assert_eq!(store.staged_bytes(), 0);
     });
 }
+
+/// Whoever calls the background only when it asks for it sees a deleted log's files go, and then rests.
+#[test]
+fn all_files_of_a_deleted_log_go() {
+    let sim = SimDisk::new(1);
+    let disk = Disk::Sim(sim.clone());
+    block_on(&disk, async {
+        let mut run = Run::start(&disk, 1, StoreConfig { journal_bytes: 8 << 20, ..small() }).await.unwrap();
+        let config = LogConfig { segment_bytes: 10_000, ..LogConfig::default() };
+        let id = run.create(0, config).await.unwrap();
+        let store = run.stores[0].clone();
+        for number in 0..60 {
+            append(&store, id, &batch(number, 1, 9_000), 0).unwrap();
+            store.commit().await;
+            store.background(0).await;
+        }
+        store.delete_log(id).await.unwrap();
+        let mut steps = 0;
+        while store.background(0).await == Some(std::time::Duration::ZERO) {
+            steps += 1;
+            assert!(steps < 1_000, "it comes to rest");
+        }
+        let root = disk.list(&support::root()).unwrap();
+        assert!(!root.iter().any(|entry| entry.name.ends_with("-delete")));
+    });
+}

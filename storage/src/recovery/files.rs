@@ -1,5 +1,5 @@
-//! Small file operations that recovery, creation and clean stops share: index files, snapshots, a segment's last block,
-//! directories of deleted logs. On whichever core needs them.
+//! Small file operations that recovery, creation and clean stops share: index files, snapshots, a segment's last block. On
+//! whichever core needs them.
 
 use std::io;
 use std::path::Path;
@@ -147,26 +147,6 @@ pub(crate) async fn first_timestamp(
     // What is damaged is found when it is read.
     Ok(BatchHeader::parse(&buf).ok().map(|header| header.max_timestamp))
 }
-
-/// Removes some files of a directory, and in the end the directory. True when it is gone.
-pub(crate) async fn remove_directory_step(disk: &Disk, directory: &Path) -> Result<bool, StorageError> {
-    let entries = match disk.list(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(StorageError::io("listing", directory, error)),
-    };
-    for entry in entries.iter().take(REMOVALS_PER_STEP) {
-        let path = directory.join(&entry.name);
-        disk.remove_file(&path).await.context("removing", &path)?;
-    }
-    if entries.len() > REMOVALS_PER_STEP {
-        return Ok(false);
-    }
-    disk.remove_dir(directory).await.context("removing", directory)?;
-    Ok(true)
-}
-
-const REMOVALS_PER_STEP: usize = 8;
 
 impl Indexes {
     /// The bytes of both index files: what they held and what was appended since, with the closing time entry.

@@ -12,6 +12,5 @@ mod replayed;
 pub(crate) mod scan;
 
 pub use directory::{DirectoryRecovery, recover_directory};
-pub(crate) use files::remove_directory_step;
 pub(crate) use open::{OpenedLog, ProducerExpiry, open};
 pub(crate) use promises::log_id;

@@ -34,7 +34,7 @@ impl Store {
         again |= self.allocate_ahead().await;
         again |= self.finish_segments().await;
         again |= self.evict(now_ms);
-        self.remove_directories().await;
+        let removal = self.remove_directories().await;
         again |= self.retain(now_ms).await;
         let unlink = self.unlink(now_ms).await;
         let flush = self.flush(now_ms).await;
@@ -43,7 +43,7 @@ impl Store {
             return Some(Duration::ZERO);
         }
         let grow = self.grow_journal().await;
-        [flush, checkpoint, unlink, grow].into_iter().flatten().min()
+        [flush, checkpoint, unlink, removal, grow].into_iter().flatten().min()
     }
 
     /// Writes journaled blocks to their segments: of logs with much of it, and of those that keep the journal from moving
@@ -135,16 +135,6 @@ impl Store {
             self.inner.room.notify();
         }
         over && freed
-    }
-
-    /// Removes what deleted logs left, a few files at a time.
-    async fn remove_directories(&self) {
-        let Some(directory) = self.inner.state.borrow_mut().removals.pop_front() else { return };
-        match crate::recovery::remove_directory_step(&self.inner.disk, &directory).await {
-            Ok(true) => {}
-            Ok(false) => self.inner.state.borrow_mut().removals.push_front(directory),
-            Err(error) => tracing::warn!(%error, "a deleted log's directory stays until the next start"),
-        }
     }
 
     /// Flushes what `written` logs have only written. Gives when the next flush is due.

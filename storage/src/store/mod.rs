@@ -29,6 +29,7 @@ mod logs;
 mod lookup;
 mod reads;
 mod relief;
+mod removals;
 mod retain;
 mod signal;
 mod slots;
@@ -176,6 +177,8 @@ struct State {
     cold_loaded: VecDeque<(LogId, Offset)>,
     /// Directories of deleted logs, to be removed.
     removals: VecDeque<PathBuf>,
+    /// The one that is being removed.
+    removing: Option<removals::Removing>,
     /// Logs that retention has yet to look at, and the wall clock it goes by.
     retention: VecDeque<LogId>,
     retention_now: TimestampMs,
@@ -242,6 +245,7 @@ impl Store {
             numbers: 0,
             cold_loaded: VecDeque::new(),
             removals: VecDeque::new(),
+            removing: None,
             retention: VecDeque::new(),
             retention_now: TimestampMs(0),
             retaining: false,

@@ -351,4 +351,4 @@ const LOGS_PER_STEP: usize = 256;
 /// Logs cut in one background step: they share one write of the checkpoint.
 const BREACHED_PER_STEP: usize = 32;
 /// Between two unlinks: freeing a large file's blocks keeps the file system's own journal busy.
-const UNLINK_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const UNLINK_PAUSE: Duration = Duration::from_millis(20);
