@@ -6,7 +6,7 @@ mod support;
 
 use slipring_protocol::ids::Offset;
 use slipring_storage::disk::sim::{Fault, FaultRule, OpKind};
-use slipring_storage::disk::{Disk, SimDisk, block_on};
+use slipring_storage::disk::{Disk, OpenOptions, SimDisk, block_on};
 use slipring_storage::log::LogConfig;
 use slipring_storage::store::StoreConfig;
 use support::{Run, append, batch};
@@ -65,6 +65,44 @@ fn what_a_fenced_log_had_staged_takes_no_room() {
         assert_eq!(committed.failed, [broken]);
         store.commit().await;
         assert_eq!(store.staged_bytes(), 0);
+    });
+}
+
+/// Also what a power cut left of a removal: an index whose log file is gone.
+#[test]
+fn clean_stops_leave_one_snapshot_and_an_opening_no_strays() {
+    let disk = Disk::Sim(SimDisk::new(1));
+    let directory = support::root().join("t0-0");
+    let names = || -> Vec<String> {
+        let entries = disk.list(&directory).unwrap();
+        entries.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("00")).collect()
+    };
+    block_on(&disk, async {
+        for round in 0..4 {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            if round == 0 {
+                run.create(0, LogConfig::default()).await.unwrap();
+            } else {
+                let report = run.open(0, LogConfig::default(), 1).await.unwrap();
+                assert_eq!((report.trusted, report.log_end), (true, Offset(round)));
+                let snapshots = names().into_iter().filter(|name| name.ends_with(".snapshot"));
+                assert_eq!(snapshots.collect::<Vec<_>>(), [format!("{round:020}.snapshot")]);
+                assert!(
+                    !names().iter().any(|name| name.starts_with(&format!("{:020}", 77))),
+                    "{:?}",
+                    names()
+                );
+            }
+            let (store, id) = run.store(0);
+            append(store, id, &batch(round as u64, 1, 100), 1).unwrap();
+            run.commit_all().await;
+            run.close().await.unwrap();
+            for suffix in [".index", ".timeindex", ".txnindex"] {
+                let path = directory.join(format!("{:020}{suffix}", 77));
+                let options = OpenOptions { write: true, create: true, direct: false };
+                disk.open(&path, options).await.unwrap();
+            }
+        }
     });
 }
 

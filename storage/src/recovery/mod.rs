@@ -10,6 +10,7 @@ mod producers;
 mod promises;
 mod replayed;
 pub(crate) mod scan;
+mod strays;
 
 pub use directory::{DirectoryRecovery, recover_directory};
 pub(crate) use open::{OpenedLog, ProducerExpiry, open};

@@ -14,6 +14,7 @@ use super::files::{first_timestamp, last_block, read_if_there, remove_below, wri
 use super::producers::note_producer;
 use super::promises::Promise;
 use super::scan::{ScanEnd, ScanRange, scan};
+use super::strays::remove_strays;
 use crate::checkpoint::{self, FileError};
 use crate::disk::{Disk, DiskFile, OpenOptions};
 use crate::epoch_cache::EpochCache;
@@ -121,7 +122,9 @@ fn damaged_is_empty<T>(error: FileError) -> Result<Vec<T>, StorageError> {
 async fn list(disk: &Disk, directory: &Path) -> Result<(BTreeMap<Offset, Found>, Vec<Offset>), StorageError> {
     let mut files: BTreeMap<Offset, Found> = BTreeMap::new();
     let mut snapshots = Vec::new();
-    for entry in disk.list(directory).context("listing", directory)? {
+    let entries = disk.list(directory).context("listing", directory)?;
+    remove_strays(disk, directory, &entries).await?;
+    for entry in &entries {
         let path = directory.join(&entry.name);
         let Some(name) = layout::parse_segment_file(&entry.name) else { continue };
         match name.state {
@@ -146,8 +149,7 @@ async fn list(disk: &Disk, directory: &Path) -> Result<(BTreeMap<Offset, Found>,
             SegmentFile::TxnIndex => {}
         }
     }
-    let logs = disk.list(directory).context("listing", directory)?;
-    files.retain(|base, _| logs.iter().any(|entry| entry.name == SegmentFile::Log.name(*base)));
+    files.retain(|base, _| entries.iter().any(|entry| entry.name == SegmentFile::Log.name(*base)));
     Ok((files, snapshots))
 }
 
