@@ -7,7 +7,7 @@ mod support;
 use slipring_protocol::ids::Offset;
 use slipring_storage::disk::sim::{Fault, FaultRule, OpKind};
 use slipring_storage::disk::{Disk, OpenOptions, SimDisk, block_on};
-use slipring_storage::log::LogConfig;
+use slipring_storage::log::{LogConfig, LogDurability};
 use slipring_storage::store::StoreConfig;
 use support::{Run, append, batch};
 
@@ -130,4 +130,38 @@ fn all_files_of_a_deleted_log_go() {
         let root = disk.list(&support::root()).unwrap();
         assert!(!root.iter().any(|entry| entry.name.ends_with("-delete")));
     });
+}
+
+/// What was only written goes with the power, and the records behind it were deleted: the offsets are not given again.
+#[test]
+fn a_log_start_beyond_what_is_left_is_where_the_log_begins() {
+    let config = LogConfig { durability: LogDurability::Written, ..LogConfig::default() };
+    for (seed, kept) in (0..20).flat_map(|seed| [(seed, 0), (seed, 2)]) {
+        let sim = SimDisk::new(seed);
+        let disk = Disk::Sim(sim.clone());
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            let id = run.create(0, config).await.unwrap();
+            for number in 0..5 {
+                append(&run.stores[0], id, &batch(number, 1, 100), 0).unwrap();
+                run.commit_all().await;
+                if number + 1 == kept {
+                    run.background(100_000).await;
+                    run.background(200_000).await;
+                }
+            }
+            run.stores[0].delete_records(&[(id, Offset(5))]).await.remove(0).unwrap();
+        });
+        let disk = Disk::Sim(sim.reopen_seeded(seed));
+        block_on(&disk, async {
+            let mut run = Run::start(&disk, 1, small()).await.unwrap();
+            run.open(0, config, 1).await.unwrap();
+            let (store, id) = run.store(0);
+            let bounds = store.bounds(id).unwrap();
+            assert_eq!((bounds.log_start, bounds.log_end), (Offset(5), Offset(5)), "{seed} {kept}");
+            append(store, id, &batch(5, 1, 100), 1).unwrap();
+            run.commit_all().await;
+            assert_eq!(run.read(0).await.unwrap().len(), 1);
+        });
+    }
 }

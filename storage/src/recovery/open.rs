@@ -102,7 +102,7 @@ pub(crate) async fn open(
         expiry,
     };
     let trusted = recovered.clean || (recovered.ours && promise.is_none());
-    match opening.trusted_end().filter(|_| trusted) {
+    match opening.trusted_end().filter(|end| trusted && *end >= log_start) {
         Some(end) if recovered.clean || opening.ends_at(end).await? => opening.open_trusted(end).await,
         Some(_) | None => opening.open_scanning().await,
     }
