@@ -34,7 +34,8 @@ const OF_LISTENERS_ONLY: [&str; 10] = [
 ];
 
 /// Kafka changes these while it runs, Slipring does not.
-const AT_START_ONLY: [&str; 2] = ["listeners", "listener.security.protocol.map"];
+const AT_START_ONLY: [&str; 3] =
+    ["listeners", "listener.security.protocol.map", "group.consumer.assignment.interval.ms"];
 
 /// Whether a change of this broker key is taken while the broker runs: it then acts at once, or stands in for a topic key that
 /// has no effect either.

@@ -114,7 +114,9 @@ impl Body {
             Kind::Int64 => self.bytes.extend(number.to_be_bytes()),
             Kind::Uuid => self.bytes.extend([0; 16]),
             // A transactional id would set the coordinator to work.
-            Kind::Text if field.nullable.contain(version) && is_left_out(field) => self.null(2, flexible),
+            Kind::Text if field.nullable.contain(version) && is_left_out(field) && !field.is_list => {
+                self.null(2, flexible);
+            }
             Kind::Text => {
                 let path = if field.is_list { format!("{path}[]") } else { path.to_owned() };
                 let text = if field.name.starts_with("client_software") { "a" } else { TOPIC };
